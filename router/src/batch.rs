@@ -15,11 +15,7 @@ pub struct BatchPolicy {
 
 impl Default for BatchPolicy {
     fn default() -> Self {
-        Self {
-            max_items: 50,
-            max_bytes: 8 * 1024 * 1024,
-            max_wait: Duration::from_secs(60),
-        }
+        Self { max_items: 50, max_bytes: 8 * 1024 * 1024, max_wait: Duration::from_mins(1) }
     }
 }
 
@@ -74,11 +70,7 @@ pub enum AfterRefusal {
 
 /// Decides it for a refused batch of `len` items.
 pub fn after_refusal(len: usize) -> AfterRefusal {
-    if len <= 1 {
-        AfterRefusal::Alone
-    } else {
-        AfterRefusal::Halve(len / 2)
-    }
+    if len <= 1 { AfterRefusal::Alone } else { AfterRefusal::Halve(len / 2) }
 }
 
 #[cfg(test)]
@@ -90,28 +82,14 @@ mod tests {
     #[test]
     fn a_batch_is_due_when_it_is_full_heavy_old_or_waited_for() {
         let policy = BatchPolicy::default();
-        let some = Waiting {
-            items: 1,
-            bytes: 10,
-            oldest: Duration::from_secs(20),
-            urgent: false,
-        };
+        let some = Waiting { items: 1, bytes: 10, oldest: Duration::from_secs(20), urgent: false };
         assert_eq!(policy.due_in(Waiting::default()), None);
         assert_eq!(policy.due_in(some), Some(Duration::from_secs(40)));
         for now in [
             Waiting { items: 50, ..some },
-            Waiting {
-                bytes: 8 * 1024 * 1024,
-                ..some
-            },
-            Waiting {
-                oldest: Duration::from_secs(60),
-                ..some
-            },
-            Waiting {
-                urgent: true,
-                ..some
-            },
+            Waiting { bytes: 8 * 1024 * 1024, ..some },
+            Waiting { oldest: Duration::from_secs(60), ..some },
+            Waiting { urgent: true, ..some },
         ] {
             assert_eq!(policy.due_in(now), Some(Duration::ZERO), "{now:?}");
         }
@@ -129,7 +107,8 @@ mod tests {
 
         #[test]
         fn q13_halving_finds_exactly_the_items_at_fault(bad in proptest::collection::vec(any::<bool>(), 1..60)) {
-            let mut work = vec![0..bad.len()];
+            let mut work = Vec::new();
+            work.push(0..bad.len());
             let (mut landed, mut aside) = (0, 0);
             while let Some(range) = work.pop() {
                 if !bad[range.clone()].contains(&true) { landed += range.len(); continue; }

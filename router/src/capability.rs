@@ -8,12 +8,7 @@
 //! | `data_processing` | nothing of the browser: it works on data alone |
 
 /// All names that `agent.capabilities` can hold.
-pub const ALL: [&str; 4] = [
-    "web_navigation",
-    "data_processing",
-    "file_operations",
-    "local_storage",
-];
+pub const ALL: [&str; 4] = ["web_navigation", "data_processing", "file_operations", "local_storage"];
 
 /// What a plugin that asks for these host capabilities needs its agent to be allowed.
 pub fn needed<'a>(asked: impl IntoIterator<Item = &'a str>) -> Vec<&'static str> {
@@ -26,11 +21,7 @@ pub fn needed<'a>(asked: impl IntoIterator<Item = &'a str>) -> Vec<&'static str>
             _ => {}
         }
     }
-    let mut needed = vec![if browser {
-        "web_navigation"
-    } else {
-        "data_processing"
-    }];
+    let mut needed = vec![if browser { "web_navigation" } else { "data_processing" }];
     if files {
         needed.push("file_operations");
     }
@@ -63,10 +54,7 @@ mod tests {
             (&["browser", "http"], &["web_navigation"]),
             (&["http"], &["data_processing"]),
             (&[], &["data_processing"]),
-            (
-                &["artifacts", "files"],
-                &["data_processing", "file_operations", "local_storage"],
-            ),
+            (&["artifacts", "files"], &["data_processing", "file_operations", "local_storage"]),
             (&["browser", "store"], &["web_navigation", "local_storage"]),
         ];
         for (asked, expected) in cases {

@@ -60,11 +60,7 @@ pub enum BeatDecision {
 }
 
 /// Decides after a read back.
-pub fn on_read_back(
-    own_session: &SessionId,
-    own_boot: BootId,
-    standing: Option<&Standing>,
-) -> BeatDecision {
+pub fn on_read_back(own_session: &SessionId, own_boot: BootId, standing: Option<&Standing>) -> BeatDecision {
     match standing {
         None => BeatDecision::WriteAnew,
         Some(there) if there.session != *own_session => BeatDecision::StopReplaced,
@@ -78,11 +74,7 @@ mod tests {
     use super::*;
 
     fn standing(session: u128, boot: u64, age: u64) -> Standing {
-        Standing {
-            session: SessionId::from_random(session),
-            boot: BootId(boot),
-            age: Duration::from_secs(age),
-        }
+        Standing { session: SessionId::from_random(session), boot: BootId(boot), age: Duration::from_secs(age) }
     }
 
     #[test]
@@ -103,18 +95,9 @@ mod tests {
     #[test]
     fn a_lost_answer_goes_on_and_a_younger_process_wins() {
         let own = SessionId::from_random(1);
-        assert_eq!(
-            on_read_back(&own, BootId(5), Some(&standing(1, 5, 0))),
-            BeatDecision::GoOn
-        );
-        assert_eq!(
-            on_read_back(&own, BootId(5), Some(&standing(1, 6, 0))),
-            BeatDecision::StopOlder
-        );
-        assert_eq!(
-            on_read_back(&own, BootId(5), Some(&standing(2, 6, 0))),
-            BeatDecision::StopReplaced
-        );
+        assert_eq!(on_read_back(&own, BootId(5), Some(&standing(1, 5, 0))), BeatDecision::GoOn);
+        assert_eq!(on_read_back(&own, BootId(5), Some(&standing(1, 6, 0))), BeatDecision::StopOlder);
+        assert_eq!(on_read_back(&own, BootId(5), Some(&standing(2, 6, 0))), BeatDecision::StopReplaced);
         assert_eq!(on_read_back(&own, BootId(5), None), BeatDecision::WriteAnew);
     }
 }

@@ -38,10 +38,7 @@ pub enum IdError {
 }
 
 fn is_hex_128(text: &str) -> bool {
-    text.len() == TASK_ID_LEN
-        && text
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    text.len() == TASK_ID_LEN && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// The name of a task.
@@ -81,11 +78,7 @@ impl TryFrom<String> for TaskId {
     type Error = IdError;
 
     fn try_from(text: String) -> Result<Self, IdError> {
-        if is_hex_128(&text) {
-            Ok(Self(text))
-        } else {
-            Err(IdError::NotATaskId(text))
-        }
+        if is_hex_128(&text) { Ok(Self(text)) } else { Err(IdError::NotATaskId(text)) }
     }
 }
 
@@ -113,9 +106,7 @@ impl fmt::Display for TaskId {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PrefixError {
     /// Too short, or not hexadecimal.
-    #[error(
-        "`{0}` is not a task id or the beginning of one: give at least {MIN_PREFIX} hexadecimal digits"
-    )]
+    #[error("`{0}` is not a task id or the beginning of one: give at least {MIN_PREFIX} hexadecimal digits")]
     Malformed(String),
     /// Nothing fits.
     #[error("no task has an id that begins with `{0}`: `buddy-host task list` shows the tasks")]
@@ -141,36 +132,20 @@ fn list(candidates: &[TaskId]) -> String {
 /// Checks what a person typed for a task, before anything is looked up.
 pub fn check_prefix(prefix: &str) -> Result<(), PrefixError> {
     let fits = (MIN_PREFIX..=TASK_ID_LEN).contains(&prefix.len())
-        && prefix
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if fits {
-        Ok(())
-    } else {
-        Err(PrefixError::Malformed(prefix.to_owned()))
-    }
+        && prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if fits { Ok(()) } else { Err(PrefixError::Malformed(prefix.to_owned())) }
 }
 
 /// The one task whose id begins with `prefix`, among ids in any order.
-pub fn resolve_prefix<'a>(
-    prefix: &str,
-    ids: impl IntoIterator<Item = &'a TaskId>,
-) -> Result<TaskId, PrefixError> {
+pub fn resolve_prefix<'a>(prefix: &str, ids: impl IntoIterator<Item = &'a TaskId>) -> Result<TaskId, PrefixError> {
     check_prefix(prefix)?;
-    let mut candidates: Vec<TaskId> = ids
-        .into_iter()
-        .filter(|id| id.as_str().starts_with(prefix))
-        .cloned()
-        .collect();
+    let mut candidates: Vec<TaskId> = ids.into_iter().filter(|id| id.as_str().starts_with(prefix)).cloned().collect();
     candidates.sort();
     candidates.dedup();
     match candidates.len() {
         0 => Err(PrefixError::NotFound(prefix.to_owned())),
         1 => Ok(candidates.remove(0)),
-        _ => Err(PrefixError::Ambiguous {
-            prefix: prefix.to_owned(),
-            candidates,
-        }),
+        _ => Err(PrefixError::Ambiguous { prefix: prefix.to_owned(), candidates }),
     }
 }
 
@@ -200,14 +175,8 @@ impl TryFrom<String> for AgentName {
                 // Firestore keeps names that begin and end with two underscores for itself.
                 && !(part.starts_with("__") && part.ends_with("__"))
         };
-        let fits = text.len() <= MAX_AGENT_NAME
-            && text.split('/').count() <= 2
-            && text.split('/').all(part);
-        if fits {
-            Ok(Self(text))
-        } else {
-            Err(IdError::NotAnAgentName(text))
-        }
+        let fits = text.len() <= MAX_AGENT_NAME && text.split('/').count() <= 2 && text.split('/').all(part);
+        if fits { Ok(Self(text)) } else { Err(IdError::NotAnAgentName(text)) }
     }
 }
 
@@ -253,11 +222,7 @@ impl TryFrom<String> for SessionId {
     type Error = IdError;
 
     fn try_from(text: String) -> Result<Self, IdError> {
-        if is_hex_128(&text) {
-            Ok(Self(text))
-        } else {
-            Err(IdError::NotASession(text))
-        }
+        if is_hex_128(&text) { Ok(Self(text)) } else { Err(IdError::NotASession(text)) }
     }
 }
 
@@ -285,22 +250,14 @@ mod tests {
 
     #[test]
     fn the_same_client_and_key_give_the_same_id_and_others_do_not() {
-        assert_eq!(
-            TaskId::from_key("web", "order-1"),
-            TaskId::from_key("web", "order-1")
-        );
-        assert_ne!(
-            TaskId::from_key("web", "order-1"),
-            TaskId::from_key("web", "order-2")
-        );
+        assert_eq!(TaskId::from_key("web", "order-1"), TaskId::from_key("web", "order-1"));
+        assert_ne!(TaskId::from_key("web", "order-1"), TaskId::from_key("web", "order-2"));
         assert_ne!(TaskId::from_key("ab", "c"), TaskId::from_key("a", "bc"));
     }
 
     #[test]
     fn agent_names_that_would_break_a_document_path_are_refused() {
-        for bad in [
-            "", "a//b", "a/b/c", "..", "a/..", "__x__", " a", "a\n", "a\u{0}",
-        ] {
+        for bad in ["", "a//b", "a/b/c", "..", "a/..", "__x__", " a", "a\n", "a\u{0}"] {
             assert!(AgentName::try_from(bad.to_owned()).is_err(), "{bad:?}");
         }
         for good in ["Buddy-Local-Desktop", "cloud/instance-7", "Küche 2"] {

@@ -8,9 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{AgentName, SessionId};
 
 /// The fencing number of an assignment: rises by one with every assignment of a task; 0 before the first.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Lease(pub u64);
 

@@ -80,12 +80,8 @@ impl TaskResult {
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
         let (tag, text) = match &self.outcome {
-            Outcome::Succeeded {
-                body: Body::Inline(text),
-            } => ("inline", text),
-            Outcome::Succeeded {
-                body: Body::Artifact { id, .. },
-            } => ("artifact", id),
+            Outcome::Succeeded { body: Body::Inline(text) } => ("inline", text),
+            Outcome::Succeeded { body: Body::Artifact { id, .. } } => ("artifact", id),
             Outcome::Failed { reason } => ("failed", reason),
         };
         hash.update(tag.as_bytes());
@@ -100,12 +96,8 @@ impl TaskResult {
         const AROUND: usize = 1024;
         AROUND
             + match &self.outcome {
-                Outcome::Succeeded {
-                    body: Body::Inline(text),
-                } => text.len(),
-                Outcome::Succeeded {
-                    body: Body::Artifact { id, .. },
-                } => id.len(),
+                Outcome::Succeeded { body: Body::Inline(text) } => text.len(),
+                Outcome::Succeeded { body: Body::Artifact { id, .. } } => id.len(),
                 Outcome::Failed { reason } => reason.len(),
             }
     }

@@ -40,16 +40,9 @@ pub enum ReapDecision {
 }
 
 /// Decides it. `taker` is who the router found, already carrying the next lease.
-pub fn on_suspect(
-    state: State,
-    holder: FreshRead,
-    interval: Duration,
-    taker: Option<Assignment>,
-) -> ReapDecision {
+pub fn on_suspect(state: State, holder: FreshRead, interval: Duration, taker: Option<Assignment>) -> ReapDecision {
     match taker {
-        Some(taker) if state.is_held() && is_dead(holder, interval) => {
-            ReapDecision::Reassign(taker)
-        }
+        Some(taker) if state.is_held() && is_dead(holder, interval) => ReapDecision::Reassign(taker),
         _ => ReapDecision::Leave,
     }
 }
@@ -62,41 +55,22 @@ mod tests {
     use crate::{Lease, SessionId};
 
     fn taker() -> Assignment {
-        Assignment {
-            agent: "cloud/1".parse().unwrap(),
-            session: SessionId::from_random(9),
-            lease: Lease(2),
-        }
+        Assignment { agent: "cloud/1".parse().unwrap(), session: SessionId::from_random(9), lease: Lease(2) }
     }
 
     const INTERVAL: Duration = Duration::from_secs(30);
 
     #[test]
     fn without_a_taker_a_dead_agents_task_stays_as_it_is() {
-        let dead = FreshRead {
-            read: 1_000_000,
-            updated: Some(0),
-        };
-        assert_eq!(
-            on_suspect(State::Assigned, dead, INTERVAL, None),
-            ReapDecision::Leave
-        );
-        assert_eq!(
-            on_suspect(State::Assigned, dead, INTERVAL, Some(taker())),
-            ReapDecision::Reassign(taker())
-        );
+        let dead = FreshRead { read: 1_000_000, updated: Some(0) };
+        assert_eq!(on_suspect(State::Assigned, dead, INTERVAL, None), ReapDecision::Leave);
+        assert_eq!(on_suspect(State::Assigned, dead, INTERVAL, Some(taker())), ReapDecision::Reassign(taker()));
     }
 
     #[test]
     fn a_task_that_ended_meanwhile_is_left() {
-        let dead = FreshRead {
-            read: 1_000_000,
-            updated: None,
-        };
-        assert_eq!(
-            on_suspect(State::Succeeded, dead, INTERVAL, Some(taker())),
-            ReapDecision::Leave
-        );
+        let dead = FreshRead { read: 1_000_000, updated: None };
+        assert_eq!(on_suspect(State::Succeeded, dead, INTERVAL, Some(taker())), ReapDecision::Leave);
     }
 
     proptest! {

@@ -28,17 +28,11 @@ pub fn reconcile(ours: &TaskResult, present: Option<&Task>) -> Reconciled {
     let Some(task) = present else {
         return Reconciled::Deleted;
     };
-    let same_holder = task
-        .assigned
-        .as_ref()
-        .is_some_and(|holder| holder.lease == ours.lease && holder.session == ours.session);
+    let same_holder =
+        task.assigned.as_ref().is_some_and(|holder| holder.lease == ours.lease && holder.session == ours.session);
     if task.state.is_final() {
         let landed = same_holder && task.result_hash.as_deref() == Some(&*ours.hash());
-        return if landed {
-            Reconciled::Landed
-        } else {
-            Reconciled::Superseded
-        };
+        return if landed { Reconciled::Landed } else { Reconciled::Superseded };
     }
     if task.payload_hash != ours.payload_hash {
         return Reconciled::Superseded;
@@ -99,15 +93,11 @@ mod tests {
     }
 
     fn success() -> Outcome {
-        Outcome::Succeeded {
-            body: Body::Inline("1".into()),
-        }
+        Outcome::Succeeded { body: Body::Inline("1".into()) }
     }
 
     fn failure() -> Outcome {
-        Outcome::Failed {
-            reason: "no".into(),
-        }
+        Outcome::Failed { reason: "no".into() }
     }
 
     #[test]
@@ -121,46 +111,28 @@ mod tests {
     #[test]
     fn q6_a_late_success_is_adopted_when_nothing_was_applied_and_superseded_otherwise() {
         let ours = result(1, 1, success());
-        assert_eq!(
-            reconcile(&ours, Some(&task(State::Assigned, 2, 2))),
-            Reconciled::PushAgain { adopted: true }
-        );
+        assert_eq!(reconcile(&ours, Some(&task(State::Assigned, 2, 2))), Reconciled::PushAgain { adopted: true });
         let mut other = task(State::Succeeded, 2, 2);
         other.result_hash = Some("other".into());
         assert_eq!(reconcile(&ours, Some(&other)), Reconciled::Superseded);
-        assert_eq!(
-            reconcile(&ours, Some(&task(State::Cancelled, 1, 1))),
-            Reconciled::Superseded
-        );
+        assert_eq!(reconcile(&ours, Some(&task(State::Cancelled, 1, 1))), Reconciled::Superseded);
     }
 
     #[test]
     fn a_late_failure_never_ends_another_holders_work() {
         let ours = result(1, 1, failure());
-        assert_eq!(
-            reconcile(&ours, Some(&task(State::Assigned, 2, 2))),
-            Reconciled::Stale
-        );
-        assert_eq!(
-            reconcile(&ours, Some(&task(State::Assigned, 1, 1))),
-            Reconciled::PushAgain { adopted: false }
-        );
+        assert_eq!(reconcile(&ours, Some(&task(State::Assigned, 2, 2))), Reconciled::Stale);
+        assert_eq!(reconcile(&ours, Some(&task(State::Assigned, 1, 1))), Reconciled::PushAgain { adopted: false });
     }
 
     #[test]
     fn the_same_lease_number_of_another_session_is_not_ours() {
         let ours = result(1, 1, failure());
-        assert_eq!(
-            reconcile(&ours, Some(&task(State::Assigned, 2, 1))),
-            Reconciled::Stale
-        );
+        assert_eq!(reconcile(&ours, Some(&task(State::Assigned, 2, 1))), Reconciled::Stale);
     }
 
     #[test]
     fn a_deleted_task_is_said_so() {
-        assert_eq!(
-            reconcile(&result(1, 1, success()), None),
-            Reconciled::Deleted
-        );
+        assert_eq!(reconcile(&result(1, 1, success()), None), Reconciled::Deleted);
     }
 }

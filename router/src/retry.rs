@@ -10,10 +10,10 @@ use std::time::Duration;
 pub const BASE: Duration = Duration::from_secs(2);
 
 /// The bound that later waits never pass.
-pub const CAP: Duration = Duration::from_secs(300);
+pub const CAP: Duration = Duration::from_mins(5);
 
 /// A longer wait hands the task back instead of holding its lease (design: one fenced write with `not_before`).
-pub const HOLD_AT_MOST: Duration = Duration::from_secs(600);
+pub const HOLD_AT_MOST: Duration = Duration::from_mins(10);
 
 /// The numbers of a back-off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +26,7 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self {
-            base: BASE,
-            cap: CAP,
-        }
+        Self { base: BASE, cap: CAP }
     }
 }
 
@@ -42,11 +39,7 @@ impl Backoff {
 
     /// The wait after `tries` tries, where `unit` is uniform in 0..1.
     pub fn wait(&self, tries: u32, unit: f64) -> Duration {
-        let unit = if unit.is_finite() {
-            unit.clamp(0.0, 1.0)
-        } else {
-            1.0
-        };
+        let unit = if unit.is_finite() { unit.clamp(0.0, 1.0) } else { 1.0 };
         self.bound(tries).mul_f64(unit)
     }
 }
@@ -78,11 +71,7 @@ pub fn after_failure(
         Some(asked) => asked.saturating_add(backoff.wait(1, unit)),
         None => backoff.wait(tries, unit),
     };
-    if wait > HOLD_AT_MOST {
-        AfterFailure::HandBack(wait)
-    } else {
-        AfterFailure::TryAgain(wait)
-    }
+    if wait > HOLD_AT_MOST { AfterFailure::HandBack(wait) } else { AfterFailure::TryAgain(wait) }
 }
 
 #[cfg(test)]

@@ -33,12 +33,7 @@ pub struct Decision {
 }
 
 /// Decides it.
-pub fn route(
-    task_type: &str,
-    demand: &Demand,
-    fleet: &[Candidate<'_>],
-    policy: Policy,
-) -> Decision {
+pub fn route(task_type: &str, demand: &Demand, fleet: &[Candidate<'_>], policy: Policy) -> Decision {
     let fits = |candidate: &&Candidate<'_>| {
         let agent = candidate.agent;
         !agent.draining
@@ -46,54 +41,34 @@ pub fn route(
             && (demand.pages == 0 || agent.capacity.pages > 0)
             && (agent.role == Role::Desktop || (policy.cloud_fallback && !demand.desktop_only))
     };
-    let best = fleet.iter().filter(fits).min_by_key(|candidate| {
-        (
-            candidate.agent.role == Role::Cloud,
-            candidate.held,
-            &candidate.agent.name,
-        )
-    });
+    let best = fleet
+        .iter()
+        .filter(fits)
+        .min_by_key(|candidate| (candidate.agent.role == Role::Cloud, candidate.held, &candidate.agent.name));
     match best {
         Some(best) if best.agent.role == Role::Desktop => Decision {
             to: Some(best.agent.name.clone()),
-            reason: format!(
-                "desktop `{}` is online and has a plugin for {task_type}",
-                best.agent.name
-            ),
+            reason: format!("desktop `{}` is online and has a plugin for {task_type}", best.agent.name),
         },
         Some(best) => Decision {
             to: Some(best.agent.name.clone()),
             reason: format!("no desktop can take {task_type} now, so the cloud does"),
         },
-        None => Decision {
-            to: None,
-            reason: why_not(task_type, demand, fleet),
-        },
+        None => Decision { to: None, reason: why_not(task_type, demand, fleet) },
     }
 }
 
 /// The first rule that kept everyone out.
 fn why_not(task_type: &str, demand: &Demand, fleet: &[Candidate<'_>]) -> String {
-    let has_plugin =
-        |candidate: &&Candidate<'_>| candidate.agent.task_types.contains_key(task_type);
+    let has_plugin = |candidate: &&Candidate<'_>| candidate.agent.task_types.contains_key(task_type);
     if fleet.is_empty() {
         "no agent is online: the task runs when one is".to_owned()
     } else if !fleet.iter().any(|candidate| has_plugin(&candidate)) {
         format!("no agent that is online has a plugin for {task_type}: it runs when one has")
-    } else if fleet
-        .iter()
-        .filter(has_plugin)
-        .all(|candidate| candidate.agent.draining)
-    {
+    } else if fleet.iter().filter(has_plugin).all(|candidate| candidate.agent.draining) {
         "every agent that could take it is stopping: it runs when one is back".to_owned()
-    } else if demand.pages > 0
-        && fleet
-            .iter()
-            .filter(has_plugin)
-            .all(|candidate| candidate.agent.capacity.pages == 0)
-    {
-        "it needs browser pages and no agent that is online has any: it runs when one has"
-            .to_owned()
+    } else if demand.pages > 0 && fleet.iter().filter(has_plugin).all(|candidate| candidate.agent.capacity.pages == 0) {
+        "it needs browser pages and no agent that is online has any: it runs when one has".to_owned()
     } else {
         "only a desktop may take it and none is online: it runs when one is".to_owned()
     }
@@ -119,58 +94,22 @@ mod tests {
             draining: false,
             capabilities: vec![],
             task_types: BTreeMap::from([("web_navigate".to_owned(), "1.0.0".to_owned())]),
-            capacity: Capacity {
-                tasks: 4,
-                pages: 10,
-            },
+            capacity: Capacity { tasks: 4, pages: 10 },
             running: vec![],
             status: BTreeMap::new(),
         }
     }
 
-    const PAGES: Demand = Demand {
-        pages: 10,
-        bytes: 0,
-        seconds: 60,
-        desktop_only: false,
-    };
-    const FALLBACK: Policy = Policy {
-        cloud_fallback: true,
-    };
+    const PAGES: Demand = Demand { pages: 10, bytes: 0, seconds: 60, desktop_only: false };
+    const FALLBACK: Policy = Policy { cloud_fallback: true };
 
     #[test]
     fn heavy_browser_work_goes_to_a_desktop_that_is_online_and_falls_back_to_the_cloud() {
         let (desk, cloud) = (agent("desk", Role::Desktop), agent("cloud/1", Role::Cloud));
-        let both = [
-            Candidate {
-                agent: &cloud,
-                held: 0,
-            },
-            Candidate {
-                agent: &desk,
-                held: 50,
-            },
-        ];
-        assert_eq!(
-            route("web_navigate", &PAGES, &both, FALLBACK).to,
-            Some(desk.name.clone())
-        );
-        assert_eq!(
-            route("web_navigate", &PAGES, &both[..1], FALLBACK).to,
-            Some(cloud.name.clone())
-        );
-        assert_eq!(
-            route(
-                "web_navigate",
-                &PAGES,
-                &both[..1],
-                Policy {
-                    cloud_fallback: false
-                }
-            )
-            .to,
-            None
-        );
+        let both = [Candidate { agent: &cloud, held: 0 }, Candidate { agent: &desk, held: 50 }];
+        assert_eq!(route("web_navigate", &PAGES, &both, FALLBACK).to, Some(desk.name.clone()));
+        assert_eq!(route("web_navigate", &PAGES, &both[..1], FALLBACK).to, Some(cloud.name.clone()));
+        assert_eq!(route("web_navigate", &PAGES, &both[..1], Policy { cloud_fallback: false }).to, None);
     }
 
     #[test]
@@ -182,48 +121,11 @@ mod tests {
         let cloud = agent("cloud/1", Role::Cloud);
         let reasons = [
             route("web_navigate", &PAGES, &[], FALLBACK).reason,
-            route(
-                "other",
-                &PAGES,
-                &[Candidate {
-                    agent: &cloud,
-                    held: 0,
-                }],
-                FALLBACK,
-            )
-            .reason,
-            route(
-                "web_navigate",
-                &PAGES,
-                &[Candidate {
-                    agent: &draining,
-                    held: 0,
-                }],
-                FALLBACK,
-            )
-            .reason,
-            route(
-                "web_navigate",
-                &PAGES,
-                &[Candidate {
-                    agent: &no_pages,
-                    held: 0,
-                }],
-                FALLBACK,
-            )
-            .reason,
-            route(
-                "web_navigate",
-                &PAGES,
-                &[Candidate {
-                    agent: &cloud,
-                    held: 0,
-                }],
-                Policy {
-                    cloud_fallback: false,
-                },
-            )
-            .reason,
+            route("other", &PAGES, &[Candidate { agent: &cloud, held: 0 }], FALLBACK).reason,
+            route("web_navigate", &PAGES, &[Candidate { agent: &draining, held: 0 }], FALLBACK).reason,
+            route("web_navigate", &PAGES, &[Candidate { agent: &no_pages, held: 0 }], FALLBACK).reason,
+            route("web_navigate", &PAGES, &[Candidate { agent: &cloud, held: 0 }], Policy { cloud_fallback: false })
+                .reason,
         ];
         insta::assert_snapshot!(reasons.join("\n"));
     }

@@ -102,10 +102,7 @@ impl State {
     pub fn after(self, event: Event) -> Result<Self, IllegalTransition> {
         use State as S;
         let illegal = IllegalTransition { from: self, event };
-        let held = matches!(
-            self,
-            S::Assigned | S::Running | S::BackingOff | S::WaitingForHuman
-        );
+        let held = matches!(self, S::Assigned | S::Running | S::BackingOff | S::WaitingForHuman);
         match event {
             Event::Reject if self == S::Submitted => Ok(S::Rejected),
             Event::Defer if self == S::Submitted || held => Ok(S::Deferred),
@@ -119,9 +116,7 @@ impl State {
             Event::Succeed if self == S::Running => Ok(S::Succeeded),
             Event::Apply if !self.is_final() => Ok(S::Succeeded),
             // A task whose tries are used up fails without another start.
-            Event::Fail if matches!(self, S::Assigned | S::Running | S::BackingOff) => {
-                Ok(S::Failed)
-            }
+            Event::Fail if matches!(self, S::Assigned | S::Running | S::BackingOff) => Ok(S::Failed),
             Event::Cancel if !self.is_final() => Ok(S::Cancelled),
             Event::Retry if matches!(self, S::Failed | S::Cancelled) => Ok(S::Submitted),
             _ => Err(illegal),
@@ -130,18 +125,12 @@ impl State {
 
     /// Whether nothing more happens by itself.
     pub fn is_final(self) -> bool {
-        matches!(
-            self,
-            Self::Succeeded | Self::Failed | Self::Cancelled | Self::Rejected
-        )
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled | Self::Rejected)
     }
 
     /// Whether an agent holds the task's lease.
     pub fn is_held(self) -> bool {
-        matches!(
-            self,
-            Self::Assigned | Self::Running | Self::BackingOff | Self::WaitingForHuman
-        )
+        matches!(self, Self::Assigned | Self::Running | Self::BackingOff | Self::WaitingForHuman)
     }
 
     /// The word that is stored and shown.
@@ -216,9 +205,7 @@ mod tests {
         let table: Vec<String> = State::ALL
             .into_iter()
             .flat_map(|from| EVENTS.into_iter().map(move |event| (from, event)))
-            .filter_map(|(from, event)| {
-                Some(format!("{from} --{event:?}--> {}", from.after(event).ok()?))
-            })
+            .filter_map(|(from, event)| Some(format!("{from} --{event:?}--> {}", from.after(event).ok()?)))
             .collect();
         insta::assert_snapshot!(table.join("\n"));
     }
@@ -227,8 +214,7 @@ mod tests {
     fn nothing_leaves_a_final_state_but_a_persons_retry() {
         for from in State::ALL.into_iter().filter(|state| state.is_final()) {
             for event in EVENTS {
-                let retried =
-                    event == Event::Retry && matches!(from, State::Failed | State::Cancelled);
+                let retried = event == Event::Retry && matches!(from, State::Failed | State::Cancelled);
                 assert_eq!(from.after(event).is_ok(), retried, "{from} {event:?}");
             }
         }
@@ -237,10 +223,7 @@ mod tests {
     #[test]
     fn an_illegal_step_says_what_was_tried_on_what() {
         let error = State::Succeeded.after(Event::Cancel).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "a task that is succeeded cannot be cancelled"
-        );
+        assert_eq!(error.to_string(), "a task that is succeeded cannot be cancelled");
     }
 
     proptest! {

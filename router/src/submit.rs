@@ -93,9 +93,7 @@ pub struct Submission {
 /// Whether `name` can name a task type.
 pub fn is_type_name(name: &str) -> bool {
     (1..=MAX_TYPE_NAME).contains(&name.len())
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
 }
 
 /// Checks a submission and makes the task of it, not routed yet. `random` is used when there is no key.
@@ -104,9 +102,7 @@ pub fn prepare(new: NewTask, now: UnixMs, random: u128) -> Result<Task, SubmitEr
         return Err(SubmitError::TypeName(new.task_type));
     }
     if new.payload.len() > MAX_PAYLOAD {
-        return Err(SubmitError::TooLarge {
-            size: new.payload.len(),
-        });
+        return Err(SubmitError::TooLarge { size: new.payload.len() });
     }
     check_json("input", &new.payload)?;
     if let Some(digest) = &new.digest {
@@ -124,16 +120,12 @@ pub fn prepare(new: NewTask, now: UnixMs, random: u128) -> Result<Task, SubmitEr
         return Err(SubmitError::Attempts(max_attempts));
     }
     if !(1..=MAX_KEY).contains(&new.client.len()) {
-        return Err(SubmitError::Key {
-            what: "client name",
-        });
+        return Err(SubmitError::Key { what: "client name" });
     }
     let id = match &new.idempotency_key {
         Some(key) if (1..=MAX_KEY).contains(&key.len()) => TaskId::from_key(&new.client, key),
         Some(_) => {
-            return Err(SubmitError::Key {
-                what: "idempotency key",
-            });
+            return Err(SubmitError::Key { what: "idempotency key" });
         }
         None => TaskId::from_random(random),
     };
@@ -165,21 +157,14 @@ fn check_json(what: &'static str, text: &str) -> Result<(), SubmitError> {
     // IgnoredAny: the text travels as it is, so nothing is built from it here. The parser bounds the nesting.
     serde_json::from_str::<serde::de::IgnoredAny>(text)
         .map(|_| ())
-        .map_err(|error| SubmitError::NotJson {
-            what,
-            reason: error.to_string(),
-        })
+        .map_err(|error| SubmitError::NotJson { what, reason: error.to_string() })
 }
 
 /// SHA-256 over what makes two submissions the same work.
 fn payload_hash(task_type: &str, payload: &str, digest: Option<&DigestSpec>) -> String {
     let mut hash = Sha256::new();
-    let parts = [
-        Some(task_type),
-        Some(payload),
-        digest.map(|digest| &*digest.task_type),
-        digest.map(|digest| &*digest.input),
-    ];
+    let parts =
+        [Some(task_type), Some(payload), digest.map(|digest| &*digest.task_type), digest.map(|digest| &*digest.input)];
     for part in parts {
         match part {
             Some(text) => {
@@ -196,14 +181,9 @@ fn payload_hash(task_type: &str, payload: &str, digest: Option<&DigestSpec>) -> 
 /// What to do when a task of the new one's id is stored already: it is the answer if it is the same work.
 pub fn on_existing(new: &Task, existing: Task) -> Result<Submission, SubmitConflict> {
     if existing.payload_hash == new.payload_hash {
-        Ok(Submission {
-            task: existing,
-            existed: true,
-        })
+        Ok(Submission { task: existing, existed: true })
     } else {
-        Err(SubmitConflict {
-            existing: existing.id,
-        })
+        Err(SubmitConflict { existing: existing.id })
     }
 }
 
@@ -235,60 +215,28 @@ mod tests {
         assert_eq!(first.id, again.id);
         assert!(on_existing(&again, first.clone()).unwrap().existed);
         let other = prepare(new_task("[]"), 3, 9).unwrap();
-        assert_eq!(
-            on_existing(&other, first.clone()),
-            Err(SubmitConflict { existing: first.id })
-        );
+        assert_eq!(on_existing(&other, first.clone()), Err(SubmitConflict { existing: first.id }));
     }
 
     #[test]
     fn the_digest_is_part_of_what_is_compared() {
         let plain = prepare(new_task("{}"), 1, 7).unwrap();
-        let digest = DigestSpec {
-            task_type: "data_processing".into(),
-            input: "{}".into(),
-        };
-        let digested = prepare(
-            NewTask {
-                digest: Some(digest),
-                ..new_task("{}")
-            },
-            1,
-            7,
-        )
-        .unwrap();
+        let digest = DigestSpec { task_type: "data_processing".into(), input: "{}".into() };
+        let digested = prepare(NewTask { digest: Some(digest), ..new_task("{}") }, 1, 7).unwrap();
         assert_ne!(plain.payload_hash, digested.payload_hash);
     }
 
     #[test]
     fn what_cannot_be_a_task_is_refused_with_one_sentence() {
         let bad = [
-            NewTask {
-                task_type: "web navigate".into(),
-                ..new_task("{}")
-            },
+            NewTask { task_type: "web navigate".into(), ..new_task("{}") },
             new_task("{\"urls\": [}"),
-            NewTask {
-                digest: Some(DigestSpec {
-                    task_type: "d".into(),
-                    input: "nope".into(),
-                }),
-                ..new_task("{}")
-            },
-            NewTask {
-                max_attempts: Some(0),
-                ..new_task("{}")
-            },
-            NewTask {
-                idempotency_key: Some(String::new()),
-                ..new_task("{}")
-            },
+            NewTask { digest: Some(DigestSpec { task_type: "d".into(), input: "nope".into() }), ..new_task("{}") },
+            NewTask { max_attempts: Some(0), ..new_task("{}") },
+            NewTask { idempotency_key: Some(String::new()), ..new_task("{}") },
             new_task(&format!("\"{}\"", "x".repeat(MAX_PAYLOAD))),
         ];
-        let texts: Vec<String> = bad
-            .into_iter()
-            .map(|new| prepare(new, 1, 1).unwrap_err().to_string())
-            .collect();
+        let texts: Vec<String> = bad.into_iter().map(|new| prepare(new, 1, 1).unwrap_err().to_string()).collect();
         insta::assert_snapshot!(texts.join("\n"));
     }
 
