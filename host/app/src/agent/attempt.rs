@@ -1,0 +1,227 @@
+//! One try of a task: the plugin, then its digest, then the body of the result.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use buddy_buffer::{BufferError, LogLevel};
+use buddy_router::{Body, Outcome, Task};
+use buddy_runtime::{Failure, Plugin, RunOutcome};
+use buddy_sync::Coordinator;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::parts::{Parts, PluginRun};
+use super::references::{self, Kind};
+
+/// Largest result that travels inside a document, in bytes; more is an artifact. A Firestore document holds 1 MiB.
+const MAX_INLINE: usize = 900 * 1000;
+
+/// Where the ids of raw results are kept, so that a digest that is tried again does not run the task again. No plugin
+/// can have this name.
+const RAW_RESULTS: &str = "/raw-results";
+
+/// How long such an id is kept: far above any pause between two tries.
+const RAW_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// How a try ended.
+#[derive(Debug)]
+pub(super) enum TryEnd {
+    /// The task is over.
+    Over {
+        /// How.
+        outcome: Outcome,
+        /// The raw result before its digest.
+        raw_artifact: Option<String>,
+    },
+    /// It may work later.
+    Retry {
+        /// Why it did not now.
+        reason: String,
+        /// Earliest moment, from now, if the plugin said one.
+        after: Option<Duration>,
+    },
+    /// Somebody stopped it.
+    Cancelled,
+    /// The host stops: not a try.
+    Interrupted,
+}
+
+impl TryEnd {
+    fn failed(reason: impl Into<String>) -> Self {
+        Self::Over { outcome: Outcome::Failed { reason: reason.into() }, raw_artifact: None }
+    }
+
+    fn of(failure: &Failure, output: &str, of_digest: bool) -> Self {
+        let mut reason = if of_digest { format!("the digest failed: {failure}") } else { failure.to_string() };
+        // What a plugin wrote before it crashed is what its author needs; other failures speak for themselves.
+        if matches!(failure, Failure::Trapped(_)) && !output.trim().is_empty() && !reason.contains(output.trim()) {
+            reason = format!("{reason} Its last output: {}", output.trim());
+        }
+        match failure {
+            Failure::Cancelled => Self::Cancelled,
+            Failure::Shutdown => Self::Interrupted,
+            Failure::Retryable { after, .. } => Self::Retry { reason, after: *after },
+            other if other.is_retryable() => Self::Retry { reason, after: None },
+            _ => Self::failed(reason),
+        }
+    }
+}
+
+impl From<BufferError> for TryEnd {
+    fn from(error: BufferError) -> Self {
+        Self::Retry { reason: error.to_string(), after: None }
+    }
+}
+
+/// Runs one try.
+pub(super) async fn attempt(
+    parts: &Parts,
+    coordinator: &dyn Coordinator,
+    task: &Task,
+    cancel: &CancellationToken,
+    shutdown: &CancellationToken,
+) -> TryEnd {
+    let run = Attempt { parts, coordinator, task, cancel, shutdown };
+    run.run().await.unwrap_or_else(|end| end)
+}
+
+struct Attempt<'a> {
+    parts: &'a Parts,
+    coordinator: &'a dyn Coordinator,
+    task: &'a Task,
+    cancel: &'a CancellationToken,
+    shutdown: &'a CancellationToken,
+}
+
+impl Attempt<'_> {
+    async fn run(&self) -> Result<TryEnd, TryEnd> {
+        let Some(digest) = &self.task.digest else {
+            let text = self.plugin(&self.task.task_type, &self.task.payload, None).await?;
+            return Ok(TryEnd::Over { outcome: self.success(text).await?, raw_artifact: None });
+        };
+        let raw = self.raw_result().await?;
+        let text = self.plugin(&digest.task_type, &digest.input, Some(&raw)).await?;
+        Ok(TryEnd::Over { outcome: self.success(text).await?, raw_artifact: Some(raw) })
+    }
+
+    /// The artifact of the raw result: of an earlier try whose digest failed, or of a run now.
+    async fn raw_result(&self) -> Result<String, TryEnd> {
+        let buffer = &self.parts.buffer;
+        let name = format!("{}/{}", self.task.id, self.task.payload_hash);
+        if let Some(kept) = buffer.kv_get(RAW_RESULTS, &name)?
+            && let Ok(id) = String::from_utf8(kept)
+            && self.parts.artifacts.describe(&id).await.is_ok()
+        {
+            return Ok(id);
+        }
+        let text = self.plugin(&self.task.task_type, &self.task.payload, None).await?;
+        let id = self.keep("result.json", text.as_bytes()).await?;
+        buffer.kv_set(RAW_RESULTS, &name, id.clone().into_bytes(), Some(RAW_KEPT_MS)).await?;
+        Ok(id)
+    }
+
+    async fn success(&self, text: String) -> Result<Outcome, TryEnd> {
+        if text.len() <= MAX_INLINE {
+            return Ok(Outcome::Succeeded { body: Body::Inline(text) });
+        }
+        let size = text.len() as u64;
+        let id = self.keep("result.json", text.as_bytes()).await?;
+        Ok(Outcome::Succeeded { body: Body::Artifact { id, size } })
+    }
+
+    async fn keep(&self, name: &str, body: &[u8]) -> Result<String, TryEnd> {
+        let put = self.parts.artifacts.put(self.task.id.clone(), name, "application/json", body).await;
+        put.map_err(|error| TryEnd::Retry { reason: error.to_string(), after: None })
+    }
+
+    /// Runs the plugin of a task type; `raw` is what `self` stands for in a digest's input.
+    async fn plugin(&self, task_type: &str, input: &str, raw: Option<&str>) -> Result<String, TryEnd> {
+        let Some(plugin) = self.parts.plugins.for_task_type(task_type) else {
+            return Err(TryEnd::failed(format!(
+                "no plugin on this host runs {task_type} any more: put it back into the plugins folder and retry the task"
+            )));
+        };
+        let (input, named) = self.resolved(plugin, task_type, input, raw).await?;
+        let run = PluginRun {
+            task: self.task,
+            task_type,
+            input,
+            named,
+            cancel: self.cancel.clone(),
+            shutdown: self.shutdown.clone(),
+        };
+        let RunOutcome { result, usage, output } = self.parts.run(plugin, run).await;
+        let log = self.parts.log_of(&self.task.id);
+        if usage.log_lines_dropped > 0 {
+            let lines = usage.log_lines_dropped;
+            log.host(LogLevel::Warn, format!("{lines} log lines were over the bound of a run and are not kept"));
+        }
+        match result {
+            Ok(text) => Ok(text),
+            Err(failure) => {
+                let failed = TryEnd::of(&failure, &output, raw.is_some());
+                if let TryEnd::Over { outcome: Outcome::Failed { reason }, .. } | TryEnd::Retry { reason, .. } = &failed {
+                    log.host(LogLevel::Error, format!("try {}: {reason}", self.task.tries));
+                }
+                Err(failed)
+            }
+        }
+    }
+
+    /// The input with artifacts in the place of task results, and the artifacts that it names.
+    async fn resolved(
+        &self,
+        plugin: &Arc<Plugin>,
+        task_type: &str,
+        input: &str,
+        raw: Option<&str>,
+    ) -> Result<(String, BTreeSet<String>), TryEnd> {
+        let schema = plugin.task_type(task_type).map(|task_type| task_type.input.text());
+        let schema: Value = schema.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        // Not JSON: the runtime says so with the place.
+        let Ok(mut value) = serde_json::from_str::<Value>(input) else { return Ok((input.to_owned(), BTreeSet::new())) };
+        let found = references::find(&schema, &value);
+        if found.is_empty() {
+            // As it was given: no number is re-encoded.
+            return Ok((input.to_owned(), BTreeSet::new()));
+        }
+        let mut named = BTreeSet::new();
+        for reference in found {
+            let id = match reference.kind {
+                Kind::Artifact => reference.value,
+                Kind::TaskResult if reference.value == "self" => match raw {
+                    Some(raw) => raw.to_owned(),
+                    None => {
+                        return Err(TryEnd::failed(format!(
+                            "{}: `self` means the result that a digest works on, and this is no digest: name a task",
+                            reference.pointer
+                        )));
+                    }
+                },
+                Kind::TaskResult => self.result_of(&reference.pointer, &reference.value).await?,
+            };
+            if let Some(place) = value.pointer_mut(&reference.pointer) {
+                *place = Value::String(id.clone());
+            }
+            named.insert(id);
+        }
+        Ok((value.to_string(), named))
+    }
+
+    /// An artifact that holds the result of a task.
+    async fn result_of(&self, pointer: &str, task: &str) -> Result<String, TryEnd> {
+        let unreachable = |error: buddy_sync::CoordinatorError| match error {
+            buddy_sync::CoordinatorError::Prefix(error) => TryEnd::failed(format!("{pointer}: {error}")),
+            other => TryEnd::Retry { reason: other.to_string(), after: None },
+        };
+        let id = self.coordinator.find(task).await.map_err(unreachable)?;
+        let result = self.coordinator.result(&id).await.map_err(unreachable)?;
+        match result.map(|result| result.outcome) {
+            Some(Outcome::Succeeded { body: Body::Artifact { id, .. } }) => Ok(id),
+            Some(Outcome::Succeeded { body: Body::Inline(text) }) => self.keep("input.json", text.as_bytes()).await,
+            Some(Outcome::Failed { .. }) => Err(TryEnd::failed(format!("{pointer}: task {} failed and has no result", id.short()))),
+            None => Err(TryEnd::failed(format!("{pointer}: task {} has no result yet: submit this when it has", id.short()))),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! `exec`: one task of one plugin file, here and now. For those who write plugins.
+
+use std::path::PathBuf;
+
+use super::{CliError, Context, input, json, log, print, width};
+use crate::failure::Exit;
+use crate::host::{self, ExecRequest};
+use crate::render;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The plugin's file.
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+    /// The task type.
+    #[arg(value_name = "TYPE")]
+    kind: String,
+    /// Its input: JSON, `@FILE`, or `-` for standard input.
+    #[arg(value_name = "INPUT", default_value = "{}", allow_hyphen_values = true)]
+    input: String,
+}
+
+pub(super) async fn command(context: &Context, arguments: Arguments) -> Result<Exit, CliError> {
+    let input = input::read("the input", &arguments.input)?;
+    let loaded = context.load()?;
+    if !arguments.file.is_file() {
+        return Err(CliError::new(Exit::Input, format!("there is no file {}", arguments.file.display())));
+    }
+    log::install(&loaded.config.log);
+    let request = ExecRequest { component: arguments.file, task_type: arguments.kind, input };
+    let output = host::exec(loaded.config, request).await?;
+    let shown = if context.json { json(&output)? } else { render::json::data(&output, width()) };
+    print(&shown)?;
+    Ok(Exit::Ok)
+}

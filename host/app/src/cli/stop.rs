@@ -1,0 +1,87 @@
+//! `stop`: asks the host to end, and waits until it has.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{CliError, Context, tell};
+use crate::control::file::ControlFile;
+use crate::control::{Client, ClientError};
+use crate::failure::Exit;
+use crate::platform;
+
+/// Time for tasks to finish; a host goes on draining beyond it, only this command ends.
+const DRAIN_TIME: Duration = Duration::from_mins(2);
+/// Time for a host that interrupts its tasks; it hands back and flushes within 8 seconds.
+const NOW_TIME: Duration = Duration::from_secs(15);
+/// Pause between two looks.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Arguments {
+    /// Interrupts running tasks; they go on at the next start. A host that does not answer is ended by force.
+    #[arg(long)]
+    now: bool,
+}
+
+pub(super) async fn command(context: &Context, arguments: &Arguments) -> Result<Exit, CliError> {
+    let storage = context.load()?.config.storage.path;
+    let client = Client::find(&storage)?;
+    let file = client.file().clone();
+    match client.stop(arguments.now).await {
+        Ok(()) => {}
+        Err(error @ ClientError::Unreachable { .. }) => {
+            // Between finding it and asking it, it may have ended by itself.
+            if platform::is_alive(file.pid) {
+                if !arguments.now {
+                    return Err(error.into());
+                }
+                end_by_force(&file)?;
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let time = if arguments.now { NOW_TIME } else { DRAIN_TIME };
+    if !ended_within(file.pid, time).await {
+        if !arguments.now {
+            return Err(CliError::new(
+                Exit::Failed,
+                format!("the host (process {}) still finishes its tasks after 2 minutes", file.pid),
+            )
+            .with_help("it ends when they do; `buddy-host stop --now` interrupts them"));
+        }
+        end_by_force(&file)?;
+        if !ended_within(file.pid, NOW_TIME).await {
+            return Err(CliError::new(Exit::Failed, format!("process {} does not end", file.pid)));
+        }
+    }
+    context.print(&serde_json::json!({ "stopped": true, "pid": file.pid }), || "stopped\n".to_owned())?;
+    Ok(Exit::Ok)
+}
+
+fn end_by_force(file: &ControlFile) -> Result<(), CliError> {
+    if !file.is_same_process() {
+        return Err(CliError::new(
+            Exit::NoHost,
+            format!("process {} is another program by now; no host is running", file.pid),
+        )
+        .with_help("start one with `buddy-host run`"));
+    }
+    tell(&format!("process {} does not answer and is ended by force; nothing acknowledged is lost", file.pid));
+    if platform::terminate(file.pid) || !platform::is_alive(file.pid) {
+        Ok(())
+    } else {
+        Err(CliError::new(Exit::Missing, format!("process {} cannot be ended: it belongs to another user", file.pid)))
+    }
+}
+
+async fn ended_within(pid: u32, time: Duration) -> bool {
+    let deadline = Instant::now() + time;
+    while platform::is_alive(pid) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    true
+}

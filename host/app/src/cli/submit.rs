@@ -1,0 +1,67 @@
+//! `submit`: one task for the running host.
+
+use super::{CliError, Context, input, print, tell, wait};
+use crate::control::views::{DigestRequest, SubmitRequest};
+use crate::failure::Exit;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The task type, for example `web_navigate`; `buddy-host plugin list` shows all.
+    #[arg(value_name = "TYPE")]
+    kind: String,
+    /// Its input: JSON, `@FILE`, or `-` for standard input.
+    #[arg(value_name = "INPUT", default_value = "{}", allow_hyphen_values = true)]
+    input: String,
+    /// Waits until it is done, showing progress, and prints its result.
+    #[arg(long)]
+    wait: bool,
+    /// Shrinks the result by another task type: `TYPE:JSON` or `TYPE:@FILE`.
+    #[arg(long, value_name = "TYPE:INPUT")]
+    digest: Option<String>,
+    /// An idempotency key: submitted again under it, the first task is the answer.
+    #[arg(long)]
+    key: Option<String>,
+    /// Higher goes first.
+    #[arg(long, allow_hyphen_values = true)]
+    priority: Option<i32>,
+    /// Tries before it is given up. Else as configured.
+    #[arg(long, value_name = "N")]
+    max_attempts: Option<u32>,
+}
+
+pub(super) async fn command(context: &Context, arguments: Arguments) -> Result<Exit, CliError> {
+    // Inputs first: a slip in one is told even when no host runs.
+    let request = SubmitRequest {
+        input: input::read("the input", &arguments.input)?,
+        digest: arguments.digest.as_deref().map(digest).transpose()?,
+        r#type: arguments.kind,
+        key: arguments.key,
+        priority: arguments.priority,
+        max_attempts: arguments.max_attempts,
+        waits: arguments.wait,
+    };
+    let storage = context.load()?.config.storage.path;
+    let client = context.client()?;
+    let reply = client.submit(&request).await?;
+    if !reply.created {
+        tell("this key was submitted before: the first task is the answer");
+    }
+    if arguments.wait {
+        return wait::for_result(context, client, &storage, &reply.id).await;
+    }
+    // The id alone on standard output, so that a script can take it.
+    if context.json {
+        context.print(&reply, String::new)?;
+    } else {
+        print(&format!("{}\n", reply.id))?;
+    }
+    Ok(Exit::Ok)
+}
+
+fn digest(text: &str) -> Result<DigestRequest, CliError> {
+    let Some((kind, input)) = text.split_once(':').filter(|(kind, _)| !kind.is_empty()) else {
+        return Err(CliError::new(Exit::Input, "the digest is not TYPE:JSON or TYPE:@FILE")
+            .with_help("for example --digest 'data_processing:{\"top\": 10}'"));
+    };
+    Ok(DigestRequest { r#type: kind.to_owned(), input: input::read("the digest's input", input)? })
+}

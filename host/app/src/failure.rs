@@ -1,0 +1,87 @@
+//! How this program ends: its exit codes, and what an error owes the person who reads it.
+
+use std::process::ExitCode;
+
+/// The exit codes. They are documented in `--help` and do not change their meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Ok = 0,
+    /// The task or the operation failed.
+    Failed = 1,
+    /// The command line cannot be understood.
+    Usage = 2,
+    /// The configuration or an input is wrong.
+    Input = 3,
+    /// No host is running, or it cannot be reached.
+    NoHost = 4,
+    /// Something is missing on this machine: Chromium, a folder, a permission.
+    Missing = 5,
+    /// Refused because of a conflict: a port in use, another host on the same folder, a task in the wrong state.
+    Conflict = 6,
+    /// Ended by Ctrl-C while waiting; what was waited for goes on.
+    Interrupted = 130,
+}
+
+/// The list that `--help` shows.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    the task or the operation failed
+  2    the command line cannot be understood
+  3    the configuration or an input is wrong
+  4    no host is running, or it cannot be reached
+  5    something is missing on this machine: Chromium, a folder, a permission
+  6    a conflict: a port in use, another host on the same folder, a task in the wrong state
+  130  ended by Ctrl-C while waiting; the task goes on";
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// What every error that can reach a person knows besides its sentence.
+pub trait Explain: std::error::Error {
+    /// How the program ends because of it.
+    fn exit(&self) -> Exit;
+
+    /// What to do next, as one sentence without a full stop.
+    fn help(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Explain for crate::config::ConfigError {
+    fn exit(&self) -> Exit {
+        Exit::Input
+    }
+
+    fn help(&self) -> Option<String> {
+        Self::help(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_exit_code_is_documented() {
+        let all = [
+            Exit::Ok,
+            Exit::Failed,
+            Exit::Usage,
+            Exit::Input,
+            Exit::NoHost,
+            Exit::Missing,
+            Exit::Conflict,
+            Exit::Interrupted,
+        ];
+        for exit in all {
+            let start = format!("\n  {} ", exit as u8);
+            assert!(EXIT_CODES.contains(&start), "{exit:?}");
+        }
+    }
+}

@@ -1,0 +1,435 @@
+//! The assembly of the host: builds the parts in the order in which they need each other, runs them, and takes them down
+//! in the opposite order.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use buddy_browser::{BrowserError, LaunchOptions, Pool, PoolOptions};
+use buddy_buffer::{Buffer, BufferError, OpenError, Options};
+use buddy_egress::{Egress, EgressError, FetchOptions, Fetcher, Proxy, ProxyOptions};
+use buddy_router::batch::BatchPolicy;
+use buddy_router::submit::{NewTask, prepare};
+use buddy_router::{AgentName, BootId, IdError};
+use buddy_runtime::{Failure, LoadError, PluginSet, RunLimits, Runtime, RuntimeConfig, RuntimeError};
+use buddy_sync::embedded::Embedded;
+use buddy_sync::push::{Pusher, Versions};
+use buddy_sync::{Coordinator, CoordinatorError};
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::{Agent, AgentOptions, Displaced, GrantProblem, Identity, Parts, PluginRights, PluginRun};
+use crate::api::{Api, Stop};
+use crate::artifacts::{ArtifactError, ArtifactStore};
+use crate::config::{Config, Mode};
+use crate::control::{ControlError, ControlServer, HostApi};
+use crate::failure::{Exit, Explain};
+use crate::usage::{Meter, gigabytes};
+
+/// How long runs may go on after the host was asked to stop. A page takes seconds; what is longer has checkpoints.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// How long finished tasks and their results are kept.
+const KEEP_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// Time between two sweeps of what has expired.
+const SWEEP: Duration = Duration::from_secs(600);
+
+/// How to run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RunOptions {}
+
+/// A plugin to run once, without the queue.
+#[derive(Debug, Clone)]
+pub struct ExecRequest {
+    /// The component's file.
+    pub component: PathBuf,
+    /// The task type.
+    pub task_type: String,
+    /// Its input.
+    pub input: Box<RawValue>,
+}
+
+/// Why the host does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The cloud role comes with Firestore.
+    #[error("this version has no cloud role: it runs tasks on this computer only")]
+    NoCloud,
+    /// The agent's name cannot be one.
+    #[error("agent.name: {0}")]
+    Name(#[from] IdError),
+    /// A folder cannot be made.
+    #[error("the folder {path} cannot be made: {source}")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The plugins folder cannot be read.
+    #[error("the plugins folder {path} cannot be read: {source}")]
+    Plugins {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The buffer does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The buffer failed.
+    #[error(transparent)]
+    Buffer(#[from] BufferError),
+    /// Another host, or the port.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// The sandbox.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The browsers' folder.
+    #[error(transparent)]
+    Browser(#[from] BrowserError),
+    /// The network's side.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// A grant that cannot be one.
+    #[error(transparent)]
+    Grant(#[from] GrantProblem),
+    /// The artifacts' folder.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactError),
+    /// Another process has this one's place.
+    #[error(transparent)]
+    Displaced(#[from] Displaced),
+    /// The coordinator.
+    #[error(transparent)]
+    Coordinator(#[from] CoordinatorError),
+    /// `exec`: the file is no plugin.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// `exec`: the run failed.
+    #[error("{0}")]
+    Run(Failure, String),
+    /// `exec`: the input or the output is no JSON.
+    #[error("{0}")]
+    Json(String),
+    /// The signals of the system cannot be heard.
+    #[error("the signals of the system cannot be heard: {0}")]
+    Signals(std::io::Error),
+}
+
+impl Explain for HostError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoCloud | Self::Name(_) | Self::Grant(_) | Self::Load(_) | Self::Json(_) => Exit::Input,
+            Self::Run(Failure::InvalidInput(_) | Failure::UnknownTaskType { .. }, _) => Exit::Input,
+            Self::Open(OpenError::InUse { .. }) | Self::Displaced(_) => Exit::Conflict,
+            Self::Control(error) => error.exit(),
+            Self::Folder { .. } | Self::Plugins { .. } | Self::Open(_) | Self::Browser(_) | Self::Artifacts(_) => {
+                Exit::Missing
+            }
+            _ => Exit::Failed,
+        }
+    }
+
+    fn help(&self) -> Option<String> {
+        match self {
+            Self::NoCloud => Some("set agent.mode to desktop, or leave `--mode cloud` out".to_owned()),
+            Self::Control(error) => error.help(),
+            Self::Plugins { .. } => {
+                Some("make the folder and put `.wasm` files into it, or set plugins.folder to another".to_owned())
+            }
+            Self::Run(_, output) if !output.trim().is_empty() => Some(format!("its last output was: {}", output.trim())),
+            _ => None,
+        }
+    }
+}
+
+async fn make(path: &Path) -> Result<(), HostError> {
+    tokio::fs::create_dir_all(path).await.map_err(|source| HostError::Folder { path: path.to_owned(), source })
+}
+
+/// The owner's bounds for one run.
+fn limits(config: &Config) -> RunLimits {
+    RunLimits {
+        wall: Duration::from_secs(config.tasks.wall_seconds),
+        cpu: Duration::from_secs(config.tasks.cpu_seconds),
+        memory: config.tasks.memory_mib as usize * 1024 * 1024,
+        pages: config.resources.max_browsers.max(1) as usize,
+        ..RunLimits::default()
+    }
+}
+
+/// The parts that runs need, over an open buffer. Plugins that cannot be used are in the set with their reasons.
+async fn parts(config: &Config, buffer: Buffer, plugins: PluginsFrom<'_>) -> Result<Parts, HostError> {
+    let data = &config.storage.path;
+    let runtime = Runtime::new(&RuntimeConfig::with_cache(data.join("compiled")))?;
+    let set = match plugins {
+        PluginsFrom::Folder(folder) => PluginSet::load_folder(&runtime, folder)
+            .await
+            .map_err(|source| HostError::Plugins { path: folder.to_owned(), source })?,
+        PluginsFrom::File(file) => {
+            let mut set = PluginSet::default();
+            set.add(runtime.load(file).await?);
+            set
+        }
+    };
+    let mut rights = BTreeMap::new();
+    for plugin in set.plugins() {
+        let name = plugin.name();
+        rights.insert(name.to_owned(), PluginRights::new(name, config.plugins.grants.of_plugin(name))?);
+    }
+    let egress = Egress::default();
+    let mut pool = PoolOptions::new(data.join("browsers"));
+    pool.launch = LaunchOptions {
+        program: config.browser.path.clone(),
+        headless: config.browser.headless,
+        ..LaunchOptions::default()
+    };
+    pool.max_pages = config.resources.max_browsers as usize;
+    pool.max_memory = Some(gigabytes(config.resources.max_memory_gb));
+    Ok(Parts {
+        runtime,
+        plugins: set,
+        rights,
+        pool: Pool::new(pool).await?,
+        proxy: Proxy::new(egress.clone(), ProxyOptions::default()),
+        fetcher: Fetcher::new(egress, FetchOptions::default())?,
+        buffer,
+        artifacts: ArtifactStore::open(data.join("artifacts"), gigabytes(config.resources.temp_storage_gb)).await?,
+        limits: limits(config),
+        changed: Arc::new(Notify::new()),
+    })
+}
+
+enum PluginsFrom<'a> {
+    Folder(&'a Path),
+    File(&'a Path),
+}
+
+/// Opens the buffer of a folder and says what was found.
+async fn open_buffer(folder: PathBuf) -> Result<Buffer, HostError> {
+    let opened = tokio::task::spawn_blocking(move || Buffer::open(&Options::new(folder))).await;
+    let (buffer, report) = opened.map_err(|_| BufferError::Closed)??;
+    if let Some(aside) = &report.set_aside {
+        tracing::warn!(
+            folder = %aside.path.display(),
+            reason = aside.reason,
+            "the buffer could not be read: it was set aside under this name, and the host begins with an empty one"
+        );
+    }
+    Ok(buffer)
+}
+
+/// Runs the host until it is stopped.
+pub async fn run(config: Config, _options: RunOptions) -> Result<(), HostError> {
+    if config.agent.mode == Mode::Cloud {
+        return Err(HostError::NoCloud);
+    }
+    let name = AgentName::try_from(config.agent.name.clone())?;
+    let data = config.storage.path.clone();
+    make(&data).await?;
+    make(&config.plugins.folder).await?;
+    // First, so that a second host on this folder is told so before it touches anything.
+    let control = ControlServer::bind(&data, config.control.port).await?;
+    let buffer = open_buffer(data.join("buffer")).await?;
+    // A try that a kill interrupted is over; it stays counted.
+    let interrupted = buffer.interrupt_all().await?;
+    if !interrupted.is_empty() {
+        tracing::info!(tasks = interrupted.len(), "tasks that were interrupted go on");
+    }
+    let parts = Arc::new(parts(&config, buffer.clone(), PluginsFrom::Folder(&config.plugins.folder)).await?);
+    for failure in parts.plugins.failures() {
+        tracing::warn!("{failure}");
+    }
+    for warning in parts.plugins.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let embedded = Embedded::open(buffer.clone())?;
+    let coordinator: Arc<dyn Coordinator> = Arc::new(embedded.clone());
+    let versions = Versions::default();
+    let policy = BatchPolicy {
+        max_items: config.sync.batch_size as usize,
+        max_bytes: usize::try_from(config.sync.batch_max_bytes).unwrap_or(usize::MAX),
+        max_wait: Duration::from_secs(config.sync.interval_seconds.into()),
+    };
+    let pusher =
+        Pusher::new(buffer.clone(), Arc::clone(&coordinator), policy, config.sync.retry_failed, versions.clone());
+    let identity = Identity { name, session: buffer.session().clone(), boot: BootId(rand::random()) };
+    let options = AgentOptions {
+        max_tasks: config.resources.max_tasks as usize,
+        max_pages: config.resources.max_browsers,
+        capabilities: config.agent.capabilities.clone(),
+        heartbeat: Duration::from_secs(config.sync.heartbeat_seconds.into()),
+        cloud_fallback: config.cloud.fallback_enabled,
+    };
+    let agent = Agent::new(identity, options, Arc::clone(&parts), coordinator, pusher, versions);
+    let beat = agent.first_beat().await?;
+    let (api, stop) = Api::new(agent.clone(), config.plugins.grants.clone(), Meter::new(&config));
+
+    let ended = CancellationToken::new();
+    let mut running = Running::start(&agent, &ended, beat, embedded, buffer.clone());
+    let handle = control.start(api as Arc<dyn HostApi>, ended.clone())?;
+    tracing::info!(
+        agent = %agent.identity().name,
+        plugins = parts.plugins.plugins().len(),
+        task_types = parts.plugins.task_types().collect::<Vec<_>>().join(", "),
+        "ready"
+    );
+    let displaced = running.until_stopped(&agent, stop).await?;
+
+    agent.interrupt();
+    agent.idle().await;
+    ended.cancel();
+    running.end().await?;
+    if displaced.is_none() {
+        agent.coordinator().retire(&agent.identity().name, agent.identity().boot).await?;
+    }
+    parts.pool.close().await;
+    handle.finish().await;
+    buffer.close().await;
+    tracing::info!("stopped");
+    displaced.map_or(Ok(()), |displaced| Err(displaced.into()))
+}
+
+/// The tasks of a running host.
+struct Running {
+    loops: tokio::task::JoinSet<()>,
+    pusher: tokio::task::JoinHandle<Result<(), BufferError>>,
+    beat: tokio::task::JoinHandle<Displaced>,
+}
+
+impl Running {
+    fn start(agent: &Agent, ended: &CancellationToken, beat: buddy_sync::Version, embedded: Embedded, buffer: Buffer) -> Self {
+        let mut loops = tokio::task::JoinSet::new();
+        let own = agent.clone();
+        loops.spawn(async move { own.listen().await });
+        let own = agent.clone();
+        loops.spawn(async move { own.schedule().await });
+        let own = agent.clone();
+        loops.spawn(async move { own.route().await });
+        let stop = ended.clone();
+        loops.spawn(async move {
+            tokio::select! {
+                () = sweep(&buffer, &embedded) => {}
+                () = stop.cancelled() => {}
+            }
+        });
+        let (pusher, stop) = (agent.pusher().clone(), ended.clone());
+        let pusher = tokio::spawn(async move { pusher.run(stop).await });
+        let own = agent.clone();
+        let beat = tokio::spawn(async move { own.beat(beat).await });
+        Self { loops, pusher, beat }
+    }
+
+    /// Until the host was asked to stop and its runs had their time, or another process has its place.
+    async fn until_stopped(
+        &mut self,
+        agent: &Agent,
+        mut stop: tokio::sync::watch::Receiver<Stop>,
+    ) -> Result<Option<Displaced>, HostError> {
+        let asked = async {
+            // The sender lives as long as the control API.
+            let _ = stop.wait_for(|stop| *stop != Stop::No).await;
+        };
+        tokio::select! {
+            () = asked => {}
+            signal = crate::platform::asked_to_end() => signal.map_err(HostError::Signals)?,
+            displaced = &mut self.beat => return Ok(displaced.ok()),
+        }
+        agent.drain();
+        if *stop.borrow() == Stop::Now {
+            return Ok(None);
+        }
+        let running = agent.running();
+        if running > 0 {
+            tracing::info!(running, seconds = DRAIN.as_secs(), "stopping: no more tasks are started, and what runs gets time to finish");
+        }
+        tokio::select! {
+            () = agent.idle() => {}
+            () = tokio::time::sleep(DRAIN) => {}
+            // A second wish is urgent.
+            _ = stop.wait_for(|stop| *stop == Stop::Now) => {}
+            _ = crate::platform::asked_to_end() => {}
+        }
+        Ok(None)
+    }
+
+    /// Ends what still goes; results that wait are pushed once more.
+    async fn end(mut self) -> Result<(), HostError> {
+        self.beat.abort();
+        while self.loops.join_next().await.is_some() {}
+        self.pusher.await.unwrap_or(Err(BufferError::Closed))?;
+        Ok(())
+    }
+}
+
+async fn sweep(buffer: &Buffer, embedded: &Embedded) {
+    loop {
+        if let Err(error) = buffer.sweep().await {
+            tracing::warn!(%error, "what has expired could not be removed");
+        }
+        match embedded.forget_before(buffer.now().saturating_sub(KEEP_MS)).await {
+            Ok(0) => {}
+            Ok(tasks) => tracing::info!(tasks, "tasks that ended long ago were forgotten"),
+            Err(error) => tracing::warn!(%error, "old tasks could not be forgotten"),
+        }
+        tokio::time::sleep(SWEEP).await;
+    }
+}
+
+/// Runs one task of one plugin file, in a data folder of its own that is removed afterwards; its output as JSON.
+pub async fn exec(mut config: Config, request: ExecRequest) -> Result<Box<RawValue>, HostError> {
+    let folder = tempfile::tempdir().map_err(|source| HostError::Folder { path: std::env::temp_dir(), source })?;
+    // Compiled code is worth keeping; everything else of this run is not.
+    folder.path().clone_into(&mut config.storage.path);
+    let buffer = open_buffer(folder.path().join("buffer")).await?;
+    let parts = parts(&config, buffer.clone(), PluginsFrom::File(&request.component)).await?;
+    let new = NewTask {
+        task_type: request.task_type.clone(),
+        payload: request.input.get().to_owned(),
+        client: "exec".to_owned(),
+        idempotency_key: None,
+        max_attempts: Some(1),
+        priority: 0,
+        not_before: None,
+        mission: None,
+        digest: None,
+        urgent: true,
+    };
+    let mut task = prepare(new, buffer.now(), rand::random()).map_err(|error| HostError::Json(error.to_string()))?;
+    task.tries = 1;
+    let cancel = CancellationToken::new();
+    let interrupted = cancel.clone();
+    let signals = tokio::spawn(async move {
+        if crate::platform::asked_to_end().await.is_ok() {
+            interrupted.cancel();
+        }
+    });
+    let outcome = match parts.plugins.plugins().first() {
+        Some(plugin) => {
+            let run = PluginRun {
+                task: &task,
+                task_type: &request.task_type,
+                input: task.payload.clone(),
+                named: std::collections::BTreeSet::new(),
+                cancel,
+                shutdown: CancellationToken::new(),
+            };
+            parts.run(plugin, run).await
+        }
+        // A file that is no plugin was refused by `load`.
+        None => return Err(HostError::Json("the file holds no plugin".to_owned())),
+    };
+    signals.abort();
+    for (_, line) in buffer.log(&task.id, 0, 1_000)?.lines {
+        tracing::info!(target: "plugin", level = ?line.level, "{}", line.message);
+    }
+    parts.pool.close().await;
+    buffer.close().await;
+    let text = outcome.result.map_err(|failure| HostError::Run(failure, outcome.output))?;
+    RawValue::from_string(text).map_err(|error| HostError::Json(format!("the plugin's output is no JSON: {error}")))
+}

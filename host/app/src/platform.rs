@@ -1,0 +1,169 @@
+//! All that differs between operating systems: folders, private files, processes.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use process_wrap::std::{ChildWrapper, CommandWrap};
+use sysinfo::{Pid, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
+
+/// The user's folder for settings of programs, found by the variables that `get` gives.
+pub fn config_dir(get: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let folder = |name: &str| get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if cfg!(windows) {
+        folder("APPDATA")
+    } else if cfg!(target_os = "macos") {
+        folder("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        // The XDG base directory specification says that a relative path here is to be ignored.
+        folder("XDG_CONFIG_HOME")
+            .filter(|path| path.is_absolute())
+            .or_else(|| folder("HOME").map(|home| home.join(".config")))
+    }
+}
+
+/// Creates a file that only its owner can read, which must not exist yet.
+///
+/// On Windows a new file takes the access list of its folder; below the user's own folders that is the user and the
+/// administrators.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
+/// Starts a program that outlives this one and its terminal.
+pub fn spawn_detached(command: Command) -> io::Result<Box<dyn ChildWrapper>> {
+    #[cfg(windows)]
+    let command = {
+        use std::os::windows::process::CommandExt as _;
+        let mut command = command;
+        // Named in the Windows SDK's winbase.h: no console of its own, and no Ctrl-C from this one.
+        const DETACHED_PROCESS: u32 = 0x0000_0008;
+        const CREATE_NEW_PROCESS_GROUP: u32 = 0x0000_0200;
+        command.creation_flags(DETACHED_PROCESS | CREATE_NEW_PROCESS_GROUP);
+        command
+    };
+    let mut wrapped = CommandWrap::from(command);
+    // A session of its own, so that the end of the terminal's session is not its end.
+    #[cfg(unix)]
+    wrapped.wrap(process_wrap::std::ProcessSession);
+    wrapped.spawn()
+}
+
+fn with_process<T>(pid: u32, look: impl FnOnce(&sysinfo::Process) -> T) -> Option<T> {
+    let pid = Pid::from_u32(pid);
+    let mut system = System::new();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, ProcessRefreshKind::nothing());
+    system.process(pid).map(look)
+}
+
+/// Whether a process of this number runs. One that has ended and was not yet collected by its parent does not.
+pub fn is_alive(pid: u32) -> bool {
+    with_process(pid, |process| !matches!(process.status(), ProcessStatus::Zombie | ProcessStatus::Dead))
+        .unwrap_or(false)
+}
+
+/// When a process started, in seconds since 1970, as the system tells it: tells a process from a later one of the
+/// same number.
+pub fn started_at(pid: u32) -> Option<u64> {
+    with_process(pid, sysinfo::Process::start_time)
+}
+
+/// Ends a process at once, without a chance to tidy up. `false` when there is none or it is not ours.
+pub fn terminate(pid: u32) -> bool {
+    with_process(pid, sysinfo::Process::kill).unwrap_or(false)
+}
+
+/// Programs that are Chromium or close enough, in the order to try: names to look up in `PATH`, then known places.
+pub fn chromium_candidates() -> &'static [&'static str] {
+    if cfg!(windows) {
+        &[
+            "chrome.exe",
+            r"C:\Program Files\Google\Chrome\Application\chrome.exe",
+            r"C:\Program Files (x86)\Google\Chrome\Application\chrome.exe",
+            r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
+        ]
+    } else if cfg!(target_os = "macos") {
+        &[
+            "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+            "/Applications/Chromium.app/Contents/MacOS/Chromium",
+        ]
+    } else {
+        &["chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "/snap/bin/chromium"]
+    }
+}
+
+/// The command that installs Chromium here.
+pub fn chromium_install() -> &'static str {
+    if cfg!(windows) {
+        "winget install Google.Chrome"
+    } else if cfg!(target_os = "macos") {
+        "brew install --cask google-chrome"
+    } else {
+        "sudo apt-get install chromium"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn this_process_is_alive_and_an_impossible_one_is_not() {
+        assert!(is_alive(std::process::id()));
+        assert!(started_at(std::process::id()).is_some());
+        // Above the largest number a kernel gives out.
+        assert!(!is_alive(u32::MAX - 1));
+        assert!(!terminate(u32::MAX - 1));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_file_is_readable_by_its_owner_only_and_never_replaces_another() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let file = create_private(&path).unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(create_private(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+}
+
+/// Makes the names in a folder durable: what was renamed into it is there after a power cut.
+#[cfg(unix)]
+pub async fn sync_folder(folder: &Path) -> io::Result<()> {
+    let folder = tokio::fs::File::open(folder).await?;
+    folder.sync_all().await
+}
+
+/// Makes the names in a folder durable. Windows does not open folders for that; NTFS journals names by itself.
+#[cfg(windows)]
+#[allow(clippy::unused_async)] // the same shape as elsewhere
+pub async fn sync_folder(_folder: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Completes when the process is asked to end: Ctrl-C, and on Unix SIGTERM.
+#[cfg(unix)]
+pub async fn asked_to_end() -> io::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupt = tokio::signal::ctrl_c() => interrupt,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Completes when the process is asked to end: Ctrl-C.
+#[cfg(windows)]
+pub async fn asked_to_end() -> io::Result<()> {
+    tokio::signal::ctrl_c().await
+}

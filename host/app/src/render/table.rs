@@ -1,0 +1,38 @@
+//! The one look of every table.
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+/// A table without lines, as wide as the terminal at most.
+pub(super) fn table(width: u16) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    table
+}
+
+/// Its text, without the spaces at the ends of lines.
+pub(super) fn text(table: &Table) -> String {
+    table.lines().map(|line| line.trim_end().trim_start_matches(' ').to_owned() + "\n").collect()
+}
+
+/// Two columns: what, and its value.
+pub(super) fn facts(width: u16, rows: impl IntoIterator<Item = (&'static str, String)>) -> String {
+    let mut table = table(width);
+    for (name, value) in rows {
+        table.add_row([name.to_owned(), printable(&value)]);
+    }
+    text(&table)
+}
+
+/// Text that plugins, pages and other machines wrote, without what could steer a terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars()
+        .filter_map(|c| match c {
+            '\n' => Some('\n'),
+            '\t' => Some(' '),
+            c if c.is_control() => None,
+            // Marks that turn the direction of writing make a line read as something else.
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => None,
+            c => Some(c),
+        })
+        .collect()
+}

@@ -1,0 +1,140 @@
+//! The program where no host is needed: help, mistakes, `init`, `doctor`.
+
+use std::fmt::Write as _;
+
+use crate::program::Program;
+
+#[test]
+fn help_names_every_command_and_exit_code() {
+    insta::assert_snapshot!(Program::new().run(&["--help"]).stdout);
+}
+
+#[test]
+fn without_a_command_the_help_is_shown_and_it_is_a_usage_error() {
+    let program = Program::new();
+    let ran = program.run(&[]);
+    assert_eq!(ran.code, 2);
+    assert_eq!(ran.stdout, program.run(&["--help"]).stdout);
+}
+
+#[test]
+fn mistakes_give_one_clear_sentence_and_their_own_exit_code() {
+    let with = |yaml: &str| {
+        let program = Program::new();
+        program.write("buddy.yaml", yaml);
+        program
+    };
+    let plain = Program::new;
+    let cases: Vec<(&str, Program, &[&str], i32)> = vec![
+        ("no host", plain(), &["status"], 4),
+        ("no host, as JSON", plain(), &["status", "--json"], 4),
+        ("no host for a task", plain(), &["submit", "web_navigate", "{}"], 4),
+        ("no host to stop", plain(), &["stop"], 4),
+        ("bad JSON", plain(), &["submit", "web_navigate", "{\"urls\": [}"], 3),
+        ("an input file that is not there", plain(), &["submit", "web_navigate", "@nowhere.json"], 3),
+        ("empty standard input", plain(), &["submit", "web_navigate", "-"], 3),
+        ("a digest without a type", plain(), &["submit", "web_navigate", "{}", "--digest", "{}"], 3),
+        ("a digest that is no JSON", plain(), &["submit", "web_navigate", "{}", "--digest", "data_processing:{"], 3),
+        ("an unknown key", with("resources:\n  max_browser: 3\n"), &["run"], 3),
+        ("no browsers on a desktop", with("resources:\n  max_browsers: 0\n"), &["doctor"], 3),
+        ("a configuration that is not there", plain(), &["--config", "nowhere.yaml", "run"], 3),
+        ("an unknown mode", plain(), &["run", "--mode", "laptop"], 3),
+        ("an unknown setting", plain(), &["run", "--set", "sync.batchsize=1"], 3),
+        ("a plugin file that is not there", plain(), &["exec", "nowhere.wasm", "a", "{}"], 3),
+        ("an unknown command", plain(), &["statsu"], 2),
+        ("an unknown state", plain(), &["task", "list", "--state", "sleepy"], 2),
+    ];
+    let mut told = String::new();
+    for (what, program, arguments, code) in cases {
+        let ran = program.run(arguments);
+        assert_eq!(ran.code, code, "{what}: {}", ran.all());
+        assert_eq!(ran.stdout, "", "{what}");
+        let _ = write!(told, "# {what}: buddy-host {}\n{}\n", arguments.join(" "), ran.stderr);
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn init_writes_a_file_that_doctor_reads_and_a_second_init_keeps_it() {
+    let program = Program::new();
+    let first = program.run(&["init"]);
+    assert_eq!(first.code, 0, "{}", first.all());
+    let written = std::fs::read_to_string(program.path().join("buddy.yaml")).unwrap();
+    assert_eq!(written, buddy_host::config::template());
+    assert!(program.path().join("buddy-data").is_dir() && program.path().join("plugins").is_dir());
+    program.write("buddy.yaml", "agent:\n  name: mine\n");
+    let second = program.run(&["--init"]);
+    assert_eq!(second.code, 0, "{}", second.all());
+    assert_eq!(std::fs::read_to_string(program.path().join("buddy.yaml")).unwrap(), "agent:\n  name: mine\n");
+    insta::assert_snapshot!(format!("{}\n{}", first.all(), second.all()));
+}
+
+#[test]
+fn doctor_says_what_is_missing_and_ends_accordingly() {
+    let program = Program::new();
+    program.write("buddy.yaml", "agent:\n  name: mine\nsync:\n  batch_size: 7\n");
+    program.write(".env", "MAX_CONCURRENT_BROWSERS=3\n");
+    // No PATH, so no Chromium is found by name.
+    let mut command = program.command(&["doctor", "--set", "browser.path=no-such-browser"]);
+    command.env("BUDDY_LOG_LEVEL", "debug").env("BUDDY_STRANGE", "1");
+    let ran = program.ran(&command.output().unwrap());
+    assert_eq!(ran.code, 5, "{}", ran.all());
+    insta::with_settings!({filters => vec![
+        (r"[0-9.]+ [KMGT]iB free", "SIZE free"),
+        // The columns are as wide as this machine's folder names.
+        (r" {2,}", "  "),
+    ]}, {
+        insta::assert_snapshot!(ran.stdout);
+    });
+}
+
+#[test]
+fn doctor_in_json_has_every_setting_with_its_source() {
+    let program = Program::new();
+    program.write("buddy.yaml", "agent:\n  name: mine\n");
+    let ran = program.run(&["test-connection", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    let settings = report["settings"].as_array().unwrap();
+    assert_eq!(settings.len(), buddy_host::config::keys::all().count());
+    let name = settings.iter().find(|setting| setting["key"] == "agent.name").unwrap();
+    assert_eq!(name["value"], "mine");
+    assert_eq!(name["source"], "buddy.yaml:2");
+    assert_eq!(report["ok"], ran.code == 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn doctor_finds_a_chromium_by_path_and_asks_its_version() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let program = Program::new();
+    program.write("browser", "#!/bin/sh\necho Chromium 156.0\n");
+    let browser = program.path().join("browser");
+    std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let ran = program.run(&["--test-connection", "--set", "browser.path=./browser"]);
+    // Without a file, relative paths start from the user's settings folder.
+    assert_eq!(ran.code, 5, "{}", ran.all());
+    program.write("buddy.yaml", "browser:\n  path: browser\n");
+    let ran = program.run(&["--test-connection"]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert!(ran.stdout.contains("ok     Chromium: Chromium 156.0 (FOLDER/browser)"), "{}", ran.stdout);
+}
+
+#[test]
+fn completions_are_printed_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let ran = Program::new().run(&["completions", shell]);
+        assert_eq!(ran.code, 0);
+        assert!(ran.stdout.contains("buddy-host"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_program_quietly() {
+    let program = Program::new();
+    let mut command = program.command(&["completions", "bash"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(output.stderr.is_empty());
+}

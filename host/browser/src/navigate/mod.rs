@@ -1,0 +1,5 @@
+//! Navigating and knowing when it is over.
+
+mod errors;
+mod goto;
+pub(crate) mod tracker;

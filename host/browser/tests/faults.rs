@@ -1,0 +1,176 @@
+//! What dies, and what goes on.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod common;
+
+use std::time::Duration;
+
+use buddy_browser::{ContextOptions, GotoOptions, RetireLimits, RetireReason, WaitUntil};
+use common::{Site, eventually, kill, pool, processes_with, within};
+
+#[tokio::test]
+async fn b7_a_page_out_of_memory_fails_alone() {
+    let site = Site::start().await;
+    // A small heap, so that the page dies of its own greed and not the machine of it.
+    let pool =
+        pool(|options| options.launch.extra_arguments.push("--js-flags=--max-old-space-size=64".to_owned())).await;
+    // In contexts of their own the two pages never share a renderer.
+    let sibling = pool.open(ContextOptions::default()).await.unwrap().new_page().await.unwrap();
+    sibling.goto(&site.url("/page/1"), &GotoOptions::default()).await.unwrap();
+    let context = pool.open(ContextOptions::default()).await.unwrap();
+    let greedy = context.new_page().await.unwrap();
+    let error = greedy.goto(&site.url("/memory"), &within(60, WaitUntil::Load)).await.unwrap_err();
+    assert_eq!((error.code(), error.retryable()), ("page-crashed", true), "{error}");
+    assert_eq!(greedy.title().await.unwrap_err().code(), "page-crashed");
+    let stats = pool.stats();
+    assert_eq!((stats.active_pages, stats.crashed_pages, stats.crashed_processes), (1, 1, 0));
+    assert_eq!(sibling.title().await.unwrap(), "page 1");
+    let next = context.new_page().await.unwrap();
+    next.goto(&site.url("/page/2"), &GotoOptions::default()).await.unwrap();
+    assert_eq!(next.title().await.unwrap(), "page 2");
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn b8_a_killed_browser_fails_its_calls_frees_its_places_and_is_replaced() {
+    let site = Site::start().await;
+    let pool = pool(|options| options.max_pages = 1).await;
+    let context = pool.open(ContextOptions::default()).await.unwrap();
+    let page = context.new_page().await.unwrap();
+    let waiting = tokio::spawn({
+        let (page, url) = (page.clone(), site.url("/hang"));
+        async move { page.goto(&url, &within(60, WaitUntil::Load)).await }
+    });
+    eventually("the navigation is under way", || pool.stats().navigations == 1).await;
+    kill(pool.stats().processes[0].pid);
+    let error = waiting.await.unwrap().unwrap_err();
+    assert_eq!((error.code(), error.retryable()), ("browser-lost", true), "{error}");
+    assert_eq!(context.new_page().await.unwrap_err().code(), "browser-lost");
+    // `page` is still held, and its place is free all the same.
+    let page_again = pool.open(ContextOptions::default()).await.unwrap().new_page().await.unwrap();
+    page_again.goto(&site.url("/page/1"), &GotoOptions::default()).await.unwrap();
+    assert_eq!(page_again.title().await.unwrap(), "page 1");
+    eventually("the dead process is counted", || pool.stats().crashed_processes == 1).await;
+    assert_eq!(pool.stats().launched, 2);
+    drop(page);
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn b9_a_process_is_retired_after_its_pages_and_its_last_context() {
+    let site = Site::start().await;
+    let pool = pool(|options| options.retire = RetireLimits { pages: 3, ..RetireLimits::default() }).await;
+    let context = pool.open(ContextOptions::default()).await.unwrap();
+    for number in 0..3 {
+        let page = context.new_page().await.unwrap();
+        page.goto(&site.url(&format!("/page/{number}")), &GotoOptions::default()).await.unwrap();
+        page.close().await.unwrap();
+    }
+    let old = pool.stats().processes[0].clone();
+    assert_eq!(old.retiring, Some(RetireReason::Pages));
+    let fresh = pool.open(ContextOptions::default()).await.unwrap();
+    assert_eq!(pool.stats().processes.len(), 2, "the old process has a context left");
+    context.close().await.unwrap();
+    eventually("the old process is gone", || pool.stats().processes.iter().all(|process| process.pid != old.pid)).await;
+    assert_eq!(pool.stats().retired.get(&RetireReason::Pages), Some(&1));
+    assert_eq!(pool.stats().crashed_processes, 0);
+    fresh.new_page().await.unwrap().goto(&site.url("/page/9"), &GotoOptions::default()).await.unwrap();
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn b9_a_process_above_its_memory_bound_is_retired() {
+    let pool = pool(|options| options.retire.memory = 1 << 20).await;
+    let context = pool.open(ContextOptions::default()).await.unwrap();
+    eventually("the process is measured and judged", || {
+        pool.stats().processes.first().is_some_and(|process| process.retiring == Some(RetireReason::Memory))
+    })
+    .await;
+    assert!(pool.stats().memory > 1 << 20);
+    drop(context);
+    eventually("the process is gone", || pool.stats().processes.is_empty()).await;
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn b9_above_the_pools_memory_bound_new_pages_are_told_busy() {
+    let pool = pool(|options| {
+        options.max_memory = Some(1 << 20);
+        options.wait = Duration::from_secs(1);
+    })
+    .await;
+    let context = pool.open(ContextOptions::default()).await.unwrap();
+    eventually("the process is measured", || pool.stats().memory > 1 << 20).await;
+    let error = context.new_page().await.unwrap_err();
+    assert_eq!((error.code(), error.retryable()), ("busy", true), "{error}");
+    assert_eq!(pool.stats().active_pages, 0);
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn b25_closing_a_pool_leaves_no_process_and_no_folder() {
+    let site = Site::start().await;
+    let pool = pool(|_| ()).await;
+    let page = pool.open(ContextOptions::default()).await.unwrap().new_page().await.unwrap();
+    page.goto(&site.url("/page/1"), &GotoOptions::default()).await.unwrap();
+    let root = pool.root.to_string_lossy().into_owned();
+    assert!(!processes_with(&root).is_empty());
+    pool.close().await;
+    eventually("no process is left", || processes_with(&root).is_empty()).await;
+    assert_eq!(std::fs::read_dir(&pool.root).unwrap().count(), 0);
+    assert_eq!(pool.open(ContextOptions::default()).await.unwrap_err().code(), "unavailable");
+}
+
+#[tokio::test]
+async fn b26_a_burst_beyond_capacity_is_queued_and_then_told_busy() {
+    let site = Site::start().await;
+    let pool = pool(|options| {
+        options.max_pages = 2;
+        options.max_waiting = 3;
+    })
+    .await;
+    let context = pool.open(ContextOptions::default()).await.unwrap();
+    let held = (context.new_page().await.unwrap(), context.new_page().await.unwrap());
+    let queued: Vec<_> = (0..3)
+        .map(|number| {
+            let (context, url) = (context.clone(), site.url(&format!("/page/{number}")));
+            tokio::spawn(async move {
+                let page = context.new_page().await?;
+                page.goto(&url, &GotoOptions::default()).await?;
+                page.title().await
+            })
+        })
+        .collect();
+    eventually("three callers wait", || pool.stats().waiting == 3).await;
+    let turned_away = context.new_page().await.unwrap_err();
+    assert_eq!((turned_away.code(), turned_away.retryable()), ("busy", true), "{turned_away}");
+    drop(held);
+    for (number, page) in queued.into_iter().enumerate() {
+        assert_eq!(page.await.unwrap().unwrap(), format!("page {number}"));
+    }
+    eventually("all places are free", || pool.stats().active_pages == 0).await;
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_task_leaves_neither_page_nor_context() {
+    let site = Site::start().await;
+    let pool = pool(|_| ()).await;
+    let task = tokio::spawn({
+        let (pool, url) = (pool.pool.clone(), site.url("/hang"));
+        async move {
+            let page = pool.open(ContextOptions::default()).await.unwrap().new_page().await.unwrap();
+            page.goto(&url, &within(60, WaitUntil::Load)).await
+        }
+    });
+    eventually("the task is on its way", || pool.stats().navigations == 1).await;
+    task.abort();
+    eventually("its page and context are gone", || {
+        let stats = pool.stats();
+        (stats.active_pages, stats.active_contexts) == (0, 0)
+    })
+    .await;
+    assert_eq!(pool.stats().processes[0].contexts, 0);
+    pool.close().await;
+}

@@ -1,0 +1,130 @@
+//! A run: waves of addresses out of the [`Crawl`], fetched at once, and what became of them back into it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use buddy_plugin::{Failure, log, progress};
+use futures::{StreamExt, stream};
+use url::Url;
+
+use crate::address;
+use crate::crawl::{Crawl, Job};
+use crate::fetch::Fetcher;
+use crate::output::{Output, PageFailure};
+use crate::pace;
+use crate::plan::Plan;
+
+/// Does the task.
+///
+/// # Errors
+/// Retryable when the run was stopped from outside (cancelled, out of time, no browser to be had now): a later try goes
+/// on from the checkpoints. Permanent when the host has no browser at all, or its owner has granted none of the pages.
+/// Pages that fail are no error.
+pub(crate) async fn run(plan: &Plan) -> Result<Output, Failure> {
+    let started = Instant::now();
+    let fetcher = Fetcher::new(plan);
+    let crawl = RefCell::new(Crawl::new(plan));
+    let result = crawl_all(plan, &fetcher, &crawl).await;
+    fetcher.close().await;
+    result?;
+    let (pages, failures, mut stats) = crawl.into_inner().finish();
+    stats.resumed = fetcher.resumed();
+    stats.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    if pages.is_empty()
+        && let Some(reason) = nothing_granted(&failures)
+    {
+        return Err(Failure::permanent(reason));
+    }
+    log::line(log::Level::Info, "scraped")
+        .field("pages", stats.succeeded)
+        .field("failures", stats.failed)
+        .field("resumed", stats.resumed)
+        .field("duration_ms", stats.duration_ms)
+        .write();
+    Ok(Output { pages, failures, stats })
+}
+
+async fn crawl_all(plan: &Plan, fetcher: &Fetcher<'_>, crawl: &RefCell<Crawl>) -> Result<(), Failure> {
+    let at_once = plan.input.concurrency as usize;
+    loop {
+        let wave = crawl.borrow_mut().next_wave();
+        if wave.is_empty() {
+            return Ok(());
+        }
+        fetcher.learn_sites(&wave).await;
+        let jobs = pace::take_turns(wave, host_of);
+        let mut pages = stream::iter(jobs)
+            .map(|job| async move {
+                let outcome = fetcher.page(&job, |depth, links| crawl.borrow().keep_the_new(depth, links)).await;
+                (job, outcome)
+            })
+            .buffer_unordered(at_once);
+        // On a stop the pages that are under way still end: each ends soon, and is then one less to fetch again.
+        while let Some((job, outcome)) = pages.next().await {
+            if let Some(outcome) = outcome {
+                crawl.borrow_mut().complete(job.index, outcome);
+                let (done, total) = crawl.borrow().progress();
+                progress::report(done, Some(total), &job.url);
+            }
+        }
+        if let Some(stop) = fetcher.stopped() {
+            return Err(stop);
+        }
+    }
+}
+
+fn host_of(job: &Job) -> String {
+    Url::parse(&job.url).map(|url| address::host(&url)).unwrap_or_default()
+}
+
+/// If every page was refused for want of a grant, the task as a whole was: the reasons, each once.
+fn nothing_granted(failures: &[PageFailure]) -> Option<String> {
+    if failures.is_empty() || failures.iter().any(|failure| failure.code != "denied") {
+        return None;
+    }
+    let mut reasons = BTreeMap::new();
+    for failure in failures {
+        let rank = reasons.len();
+        reasons.entry(failure.reason.as_str()).or_insert(rank);
+    }
+    let mut reasons: Vec<_> = reasons.into_iter().collect();
+    reasons.sort_by_key(|(_, rank)| *rank);
+    Some(reasons.into_iter().take(10).map(|(reason, _)| reason).collect::<Vec<_>>().join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use buddy_plugin::serde_json::{from_value, json};
+
+    fn failure(code: &str, reason: &str) -> PageFailure {
+        PageFailure { url: "https://example.com/".into(), code: code.into(), reason: reason.into(), attempts: 1 }
+    }
+
+    #[test]
+    fn a_task_of_which_nothing_is_granted_fails_with_the_lines_to_add() {
+        let all = [failure("denied", "add b"), failure("denied", "add a"), failure("denied", "add b")];
+        assert_eq!(nothing_granted(&all).unwrap(), "add b\nadd a");
+        assert_eq!(nothing_granted(&[failure("denied", "add a"), failure("dns", "no such name")]), None);
+        assert_eq!(nothing_granted(&[]), None);
+    }
+
+    #[test]
+    fn a_run_on_a_host_without_a_browser_fails_as_a_whole_and_is_not_tried_again() {
+        let input = from_value(json!({ "urls": ["https://example.com/"], "respect_robots": false, "retries": 0 }));
+        let plan = Plan::new(&input.unwrap()).unwrap();
+        let failure = futures::executor::block_on(run(&plan)).unwrap_err();
+        assert!(matches!(failure, Failure::Permanent(_)), "{failure}");
+    }
+
+    #[test]
+    fn a_site_whose_robots_txt_cannot_be_read_is_a_failure_of_its_pages_and_not_of_the_run() {
+        let input = from_value(json!({ "urls": ["https://example.com/", "https://example.com/a"], "retries": 0 }));
+        let plan = Plan::new(&input.unwrap()).unwrap();
+        let output = futures::executor::block_on(run(&plan)).unwrap();
+        assert_eq!(output.failures.len(), 2);
+        assert!(output.failures.iter().all(|failure| failure.code == "robots-unreachable"));
+    }
+}

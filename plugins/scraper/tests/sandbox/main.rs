@@ -1,0 +1,208 @@
+//! The built component in the real sandbox, against a browser and a network that live in memory: what is asserted here
+//! are the calls that the plugin makes, and how often.
+//!
+//! Needs `target/plugins/scraper.wasm`: run `scripts/build-plugins scraper`.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod site;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use buddy_runtime::{EngineConfig, Failure, Grants, Plugin, RunRequest, Runtime, RuntimeConfig};
+use serde_json::{Value, json};
+use site::{Kind, Site};
+
+/// Long enough for a crowded machine, short enough to notice a hang.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+async fn loaded() -> (Runtime, Arc<Plugin>) {
+    let folder = std::env::var_os("BUDDY_PLUGINS_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), PathBuf::from);
+    let path = folder.join("scraper.wasm");
+    assert!(path.exists(), "{} is missing: run scripts/build-plugins scraper", path.display());
+    let mut config = RuntimeConfig::with_cache(Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"));
+    config.engine = EngineConfig::default();
+    let runtime = Runtime::new(&config).unwrap();
+    let plugin = runtime.load(&path).await.unwrap();
+    (runtime, plugin)
+}
+
+fn request(site: &Site, input: &Value) -> RunRequest {
+    let mut request = RunRequest::new("web_navigate", input.to_string());
+    request.task.task_id = "task-1".into();
+    let scopes = ["browser", "http", "checkpoint", "artifacts"];
+    let scopes = scopes.map(|name| (name.to_owned(), vec!["site.example".to_owned()]));
+    request.grants = Arc::new(Grants::new("scraper", scopes.into_iter().collect()));
+    request.providers = site.providers();
+    request.limits.wall = PATIENCE;
+    request
+}
+
+async fn scrape(site: &Site, input: &Value) -> Result<Value, Failure> {
+    let (runtime, plugin) = loaded().await;
+    let run = runtime.run(&plugin, request(site, input));
+    let outcome = tokio::time::timeout(PATIENCE, run).await.expect("it hangs");
+    outcome.result.map(|text| serde_json::from_str(&text).unwrap())
+}
+
+fn urls(output: &Value, list: &str, key: &str) -> Vec<String> {
+    let paths = output[list].as_array().unwrap().iter();
+    paths.map(|page| page[key].as_str().unwrap().replace("https://site.example", "")).collect()
+}
+
+fn crawl(more: &Value) -> Value {
+    let mut input = json!({
+        "start_urls": ["https://site.example/"],
+        "follow": { "max_depth": 3, "max_pages": 50 },
+        "fields": { "heading": "h1" },
+        "retries": 2,
+    });
+    input.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    input
+}
+
+/// A start page with twelve pages below it, and one below each of these.
+fn wide() -> Site {
+    let site = Site::new();
+    let below: Vec<String> = (0..12).map(|i| format!("/{i}")).collect();
+    site.page("/", Kind::Plain, &below.iter().map(String::as_str).collect::<Vec<_>>());
+    for path in &below {
+        site.page(path, Kind::Plain, &[&format!("{path}/deep"), "/"]);
+        site.page(&format!("{path}/deep"), Kind::Plain, &[]);
+    }
+    site
+}
+
+#[tokio::test]
+async fn a_crawl_gives_its_pages_in_the_order_of_discovery_with_what_was_asked_for() {
+    let site = wide();
+    let output = scrape(&site, &crawl(&json!({}))).await.unwrap();
+    let found = urls(&output, "pages", "url");
+    assert_eq!(found.len(), 25);
+    assert_eq!(found[..4], ["/", "/0", "/1", "/2"]);
+    assert_eq!(found[13], "/0/deep");
+    assert_eq!(output["pages"][1]["fields"], json!({ "heading": "The heading of /0" }));
+    assert_eq!(output["pages"][1]["title"], "The title of /0");
+    assert_eq!(output["stats"]["requested"], 25);
+    assert_eq!(site.contexts(), 1, "all pages share one context");
+    assert_eq!(site.open_pages(), 0, "every tab was closed");
+}
+
+#[tokio::test]
+async fn as_many_pages_are_open_at_once_as_asked_for_and_no_more() {
+    let site = wide();
+    site.hold_until_open(7);
+    let output = scrape(&site, &crawl(&json!({ "concurrency": 7 }))).await.unwrap();
+    assert_eq!(output["stats"]["succeeded"], 25);
+    assert_eq!(site.most_open_pages(), 7);
+}
+
+#[tokio::test]
+async fn a_run_that_is_killed_goes_on_from_its_pages_and_ends_with_the_same_output() {
+    let undisturbed = scrape(&wide(), &crawl(&json!({}))).await.unwrap();
+
+    let site = wide();
+    let input = crawl(&json!({ "concurrency": 3 }));
+    let (runtime, plugin) = loaded().await;
+    tokio::select! {
+        outcome = runtime.run(&plugin, request(&site, &input)) => panic!("it ended: {:?}", outcome.result),
+        () = site.checkpointed(9) => {}
+    }
+    let done = site.visits();
+    let output = scrape(&site, &input).await.unwrap();
+    assert_eq!(output["pages"], undisturbed["pages"]);
+    assert_eq!(output["failures"], undisturbed["failures"]);
+    let resumed = output["stats"]["resumed"].as_u64().unwrap();
+    assert!(resumed >= 8, "{resumed} pages were kept");
+    let twice = site.visits().into_iter().filter(|(_, visits)| *visits > 1).count();
+    assert!(twice <= 3, "only pages that were under way are fetched again: {done:?}");
+    assert_eq!(site.robots_reads(), 1);
+}
+
+#[tokio::test]
+async fn a_dead_page_fails_by_itself_and_one_that_recovers_is_tried_again() {
+    let site = Site::new();
+    site.page("/", Kind::Plain, &["/dead", "/shaky", "/gone", "/fine"]);
+    site.page("/dead", Kind::Refused, &[]);
+    site.page("/shaky", Kind::FailsFirst, &[]);
+    site.page("/gone", Kind::Status(404), &[]);
+    site.page("/fine", Kind::Plain, &[]);
+    let output = scrape(&site, &crawl(&json!({}))).await.unwrap();
+    assert_eq!(urls(&output, "pages", "url"), ["/", "/shaky", "/fine"]);
+    assert_eq!(output["pages"][1]["attempt"], 2);
+    assert_eq!(urls(&output, "failures", "url"), ["/dead", "/gone"]);
+    assert_eq!(
+        (output["failures"][0]["code"].as_str(), output["failures"][0]["attempts"].as_u64()),
+        (Some("connect"), Some(3))
+    );
+    assert_eq!(
+        (output["failures"][1]["code"].as_str(), output["failures"][1]["attempts"].as_u64()),
+        (Some("http-status"), Some(1))
+    );
+}
+
+#[tokio::test]
+async fn b8_a_page_that_kills_the_browser_takes_no_other_page_with_it() {
+    let site = wide();
+    site.page("/3", Kind::KillsBrowser, &[]);
+    let output = scrape(&site, &crawl(&json!({ "concurrency": 6 }))).await.unwrap();
+    assert_eq!(urls(&output, "failures", "url"), ["/3"]);
+    assert_eq!(output["failures"][0]["code"], "browser-lost");
+    assert_eq!(output["stats"]["succeeded"], 23);
+    assert!(site.contexts() > 1, "a new context after each death");
+}
+
+#[tokio::test]
+async fn stubs_that_move_on_by_script_while_they_are_read_are_the_page_where_they_lead() {
+    let site = Site::new();
+    site.page("/", Kind::Plain, &["/old", "/new"]);
+    site.page("/old", Kind::MovesWhileRead("/new"), &[]);
+    site.page("/new", Kind::Plain, &[]);
+    let output = scrape(&site, &crawl(&json!({}))).await.unwrap();
+    assert_eq!(urls(&output, "pages", "url"), ["/", "/new"]);
+    assert_eq!(
+        output["pages"][1]["fields"]["heading"], "The heading of /new",
+        "fields and address are of one document"
+    );
+}
+
+#[tokio::test]
+async fn robots_txt_is_read_once_and_what_it_forbids_is_not_gone_to() {
+    let site = wide();
+    site.robots("User-agent: *\nDisallow: /1\nDisallow: /2$\n");
+    let output = scrape(&site, &crawl(&json!({}))).await.unwrap();
+    let found = urls(&output, "pages", "url");
+    assert!(!found.iter().any(|path| path.starts_with("/1") || path == "/2"), "{found:?}");
+    assert_eq!(output["stats"]["skipped_by_robots"], 4, "/1, /10, /11 and /2");
+    assert!(!site.visits().contains_key("/1"));
+    assert_eq!(site.robots_reads(), 1);
+}
+
+#[tokio::test]
+async fn a_site_that_is_not_granted_fails_the_task_with_the_line_that_would_grant_it() {
+    let input = json!({ "urls": ["https://elsewhere.test/"], "respect_robots": false });
+    match scrape(&Site::new(), &input).await.unwrap_err() {
+        Failure::Permanent(message) => assert!(message.contains("elsewhere.test"), "{message}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_run_returns_by_itself_and_its_pages_are_kept() {
+    let site = wide();
+    let (runtime, plugin) = loaded().await;
+    let mut request = request(&site, &crawl(&json!({ "concurrency": 2 })));
+    request.limits.grace = PATIENCE;
+    let cancel = request.cancel.clone();
+    let run = runtime.run(&plugin, request);
+    let stop = async {
+        site.checkpointed(5).await;
+        cancel.cancel();
+    };
+    let (outcome, ()) = tokio::time::timeout(PATIENCE, async { tokio::join!(run, stop) }).await.expect("it hangs");
+    assert!(outcome.result.is_err());
+    assert!(site.visits().len() < 25);
+    assert_eq!(site.open_pages(), 0);
+}
