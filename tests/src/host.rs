@@ -169,7 +169,8 @@ impl Host {
     /// Submits a task; its id.
     pub fn submit(&self, task_type: &str, input: &Value, more: &[&str]) -> String {
         let input = input.to_string();
-        let arguments: Vec<&str> = ["submit", task_type, &input, "--json"].into_iter().chain(more.iter().copied()).collect();
+        let arguments: Vec<&str> =
+            ["submit", task_type, &input, "--json"].into_iter().chain(more.iter().copied()).collect();
         let submitted = self.run(&arguments).ok().json();
         submitted["id"].as_str().unwrap_or_else(|| panic!("no id: {submitted}")).to_owned()
     }

@@ -66,7 +66,10 @@ impl Site {
 
     /// Requests so far for HTML pages.
     pub fn page_hits(&self) -> BTreeMap<String, u32> {
-        self.hits().into_iter().filter(|(path, _)| path.ends_with(".html") || !path.contains('.')).collect()
+        self.hits()
+            .into_iter()
+            .filter(|(path, _)| std::path::Path::new(path).extension().is_none_or(|extension| extension == "html"))
+            .collect()
     }
 }
 

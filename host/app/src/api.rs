@@ -93,9 +93,8 @@ fn refused(error: CoordinatorError) -> ApiError {
 
 fn changed(error: WriteError) -> ApiError {
     match error {
-        WriteError::Changed => {
-            ApiError::new(ErrorCode::Conflict, "the task changed meanwhile").with_help("look at it again and repeat the command")
-        }
+        WriteError::Changed => ApiError::new(ErrorCode::Conflict, "the task changed meanwhile")
+            .with_help("look at it again and repeat the command"),
         WriteError::Other(error) => refused(error),
     }
 }
@@ -144,10 +143,13 @@ impl Api {
     /// The plugin of a task type that this host may run.
     fn plugin_for(&self, task_type: &str) -> Result<&Arc<Plugin>, ApiError> {
         self.agent.may_run(task_type).map_err(|reason| {
-            ApiError::new(ErrorCode::Invalid, reason).with_help("`buddy-host plugin list` shows what is here and why a plugin is not")
+            ApiError::new(ErrorCode::Invalid, reason)
+                .with_help("`buddy-host plugin list` shows what is here and why a plugin is not")
         })?;
         let plugin = self.agent.parts().plugins.for_task_type(task_type);
-        plugin.ok_or_else(|| ApiError::new(ErrorCode::Invalid, format!("no plugin here runs the task type `{task_type}`")))
+        plugin.ok_or_else(|| {
+            ApiError::new(ErrorCode::Invalid, format!("no plugin here runs the task type `{task_type}`"))
+        })
     }
 
     /// Asks the plugin what the input will need, which refuses an input that can never work.
@@ -160,7 +162,9 @@ impl Api {
                 ApiError::new(ErrorCode::Invalid, format!("the {what} of {task_type} is wrong: {}", faults.join("; ")))
                     .with_help(format!("`buddy-host plugin show {}` has an example that works", plugin.name()))
             }
-            other => ApiError::new(ErrorCode::Failed, format!("the {what} of {task_type} could not be checked: {other}")),
+            other => {
+                ApiError::new(ErrorCode::Failed, format!("the {what} of {task_type} could not be checked: {other}"))
+            }
         })?;
         let mut bytes = demand.bytes;
         let schema = plugin.task_type(task_type).map(|task_type| task_type.input.text());
@@ -169,7 +173,8 @@ impl Api {
             for reference in find_references(&schema, &value) {
                 if reference.kind == Kind::Artifact {
                     // One that is not there fails the task with its own sentence.
-                    bytes = bytes.saturating_add(parts.artifacts.describe(&reference.value).await.map_or(0, |known| known.size));
+                    bytes = bytes
+                        .saturating_add(parts.artifacts.describe(&reference.value).await.map_or(0, |known| known.size));
                 }
             }
         }
@@ -180,13 +185,18 @@ impl Api {
     async fn view(&self, task: &Task) -> Result<TaskView, ApiError> {
         let parts = self.agent.parts();
         let local = parts.buffer.task(&task.id).map_err(failed)?;
-        let here = local.filter(|local| !task.state.is_final() && local.task.lease == task.lease && task.state.is_held());
+        let here =
+            local.filter(|local| !task.state.is_final() && local.task.lease == task.lease && task.state.is_held());
         let (state, reason, attempt, started) = match &here {
             Some(local) => (local.task.state, local.task.reason.clone(), local.task.tries, local.started),
             None => (task.state, task.reason.clone(), task.tries, None),
         };
         let progress = parts.buffer.progress(&task.id).map_err(failed)?;
-        let result = if task.state.is_final() { self.agent.coordinator().result(&task.id).await.map_err(refused)? } else { None };
+        let result = if task.state.is_final() {
+            self.agent.coordinator().result(&task.id).await.map_err(refused)?
+        } else {
+            None
+        };
         let started = result.as_ref().map(|result| result.started).or(started);
         let finished = result.as_ref().map(|result| result.finished).or(task.state.is_final().then_some(task.updated));
         let error = match (state, &result) {
@@ -263,11 +273,7 @@ impl Api {
     async fn completed_today(&self) -> Result<u64, ApiError> {
         let today = jiff::Zoned::now();
         let midnight = today.start_of_day().map_err(failed)?.timestamp().as_millisecond();
-        let query = TaskQuery {
-            state: Some(State::Succeeded),
-            task_type: None,
-            limit: buddy_sync::embedded::MAX_LIST,
-        };
+        let query = TaskQuery { state: Some(State::Succeeded), task_type: None, limit: buddy_sync::embedded::MAX_LIST };
         let tasks = self.agent.coordinator().list(&query).await.map_err(refused)?;
         let since = u64::try_from(midnight).unwrap_or_default();
         Ok(tasks.iter().filter(|task| task.updated >= since).count() as u64)
@@ -307,7 +313,7 @@ impl Api {
     }
 }
 
-fn line(number: u64, line: buddy_buffer::LogLine) -> LogLine {
+fn line(number: u64, line: &buddy_buffer::LogLine) -> LogLine {
     let level = match line.level {
         LogLevel::Trace => "trace",
         LogLevel::Debug => "debug",
@@ -315,13 +321,11 @@ fn line(number: u64, line: buddy_buffer::LogLine) -> LogLine {
         LogLevel::Warn => "warn",
         LogLevel::Error => "error",
     };
-    let fields: String = line.fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
-    LogLine {
-        seq: number,
-        at: timestamp(line.at),
-        level: level.to_owned(),
-        message: format!("{}{fields}", line.message),
+    let mut message = line.message.clone();
+    for (name, value) in &line.fields {
+        message.extend([" ", name, "=", value]);
     }
+    LogLine { seq: number, at: timestamp(line.at), level: level.to_owned(), message }
 }
 
 #[async_trait]
@@ -420,7 +424,7 @@ impl HostApi for Api {
     async fn logs(&self, id: &str, from: u64) -> Result<Vec<LogLine>, ApiError> {
         let id = self.find(id).await?;
         let page = self.agent.parts().buffer.log(&id, from, LOG_PAGE).map_err(failed)?;
-        Ok(page.lines.into_iter().map(|(number, text)| line(number, text)).collect())
+        Ok(page.lines.into_iter().map(|(number, text)| line(number, &text)).collect())
     }
 
     async fn follow(&self, id: &str, from: u64) -> Result<BoxStream<'static, LogLine>, ApiError> {
@@ -433,7 +437,8 @@ impl HostApi for Api {
                 let page = agent.parts().buffer.log(&id, from, LOG_PAGE).ok()?;
                 if let Some((last, _)) = page.lines.last() {
                     let next = last + 1;
-                    let lines: Vec<LogLine> = page.lines.into_iter().map(|(number, text)| line(number, text)).collect();
+                    let lines: Vec<LogLine> =
+                        page.lines.into_iter().map(|(number, text)| line(number, &text)).collect();
                     return Some((stream::iter(lines), (agent, id, next, over)));
                 }
                 if over {
@@ -470,8 +475,11 @@ impl HostApi for Api {
     async fn result(&self, id: &str) -> Result<ResultView, ApiError> {
         let task = self.read(id).await?.value;
         if !task.state.is_final() {
-            return Err(ApiError::new(ErrorCode::Conflict, format!("task {} is {} and has no result yet", task.id.short(), task.state))
-                .with_help(format!("`buddy-host task show {}` tells how far it is", task.id.short())));
+            return Err(ApiError::new(
+                ErrorCode::Conflict,
+                format!("task {} is {} and has no result yet", task.id.short(), task.state),
+            )
+            .with_help(format!("`buddy-host task show {}` tells how far it is", task.id.short())));
         }
         let result = self.agent.coordinator().result(&task.id).await.map_err(refused)?;
         let view = self.view(&task).await?;
@@ -514,7 +522,8 @@ impl HostApi for Api {
     async fn retry(&self, id: &str) -> Result<TaskView, ApiError> {
         let retry = |task: &Task| {
             change::retry(task).map(Some).map_err(|error| {
-                ApiError::new(ErrorCode::Conflict, error.to_string()).with_help("only a failed or cancelled task is retried")
+                ApiError::new(ErrorCode::Conflict, error.to_string())
+                    .with_help("only a failed or cancelled task is retried")
             })
         };
         self.alter(id, retry).await

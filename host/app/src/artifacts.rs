@@ -26,7 +26,9 @@ pub enum ArtifactError {
     #[error("there is no artifact `{0}` on this computer")]
     NotFound(String),
     /// The data folder's bound would be passed.
-    #[error("the data folder may hold {allowed} bytes and would hold {wanted}: free some or raise resources.temp_storage_gb")]
+    #[error(
+        "the data folder may hold {allowed} bytes and would hold {wanted}: free some or raise resources.temp_storage_gb"
+    )]
     Full {
         /// The bound.
         allowed: u64,
@@ -75,9 +77,7 @@ impl Budget {
         });
         match took {
             Ok(_) => Ok(()),
-            Err(used) => {
-                Err(ArtifactError::Full { allowed: self.allowed, wanted: used.saturating_add(bytes) })
-            }
+            Err(used) => Err(ArtifactError::Full { allowed: self.allowed, wanted: used.saturating_add(bytes) }),
         }
     }
 

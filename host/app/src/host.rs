@@ -24,7 +24,7 @@ use crate::agent::{Agent, AgentOptions, Displaced, GrantProblem, Identity, Parts
 use crate::api::{Api, Stop};
 use crate::artifacts::{ArtifactError, ArtifactStore};
 use crate::config::{Config, Mode};
-use crate::control::{ControlError, ControlServer, HostApi};
+use crate::control::{ControlError, ControlHandle, ControlServer, HostApi};
 use crate::failure::{Exit, Explain};
 use crate::usage::{Meter, gigabytes};
 
@@ -124,8 +124,12 @@ pub enum HostError {
 impl Explain for HostError {
     fn exit(&self) -> Exit {
         match self {
-            Self::NoCloud | Self::Name(_) | Self::Grant(_) | Self::Load(_) | Self::Json(_) => Exit::Input,
-            Self::Run(Failure::InvalidInput(_) | Failure::UnknownTaskType { .. }, _) => Exit::Input,
+            Self::NoCloud
+            | Self::Name(_)
+            | Self::Grant(_)
+            | Self::Load(_)
+            | Self::Json(_)
+            | Self::Run(Failure::InvalidInput(_) | Failure::UnknownTaskType { .. }, _) => Exit::Input,
             Self::Open(OpenError::InUse { .. }) | Self::Displaced(_) => Exit::Conflict,
             Self::Control(error) => error.exit(),
             Self::Folder { .. } | Self::Plugins { .. } | Self::Open(_) | Self::Browser(_) | Self::Artifacts(_) => {
@@ -142,7 +146,9 @@ impl Explain for HostError {
             Self::Plugins { .. } => {
                 Some("make the folder and put `.wasm` files into it, or set plugins.folder to another".to_owned())
             }
-            Self::Run(_, output) if !output.trim().is_empty() => Some(format!("its last output was: {}", output.trim())),
+            Self::Run(_, output) if !output.trim().is_empty() => {
+                Some(format!("its last output was: {}", output.trim()))
+            }
             _ => None,
         }
     }
@@ -226,84 +232,129 @@ async fn open_buffer(folder: PathBuf) -> Result<Buffer, HostError> {
 
 /// Runs the host until it is stopped.
 pub async fn run(config: Config, _options: RunOptions) -> Result<(), HostError> {
-    if config.agent.mode == Mode::Cloud {
-        return Err(HostError::NoCloud);
-    }
-    let name = AgentName::try_from(config.agent.name.clone())?;
-    let data = config.storage.path.clone();
-    make(&data).await?;
-    make(&config.plugins.folder).await?;
-    // First, so that a second host on this folder is told so before it touches anything.
-    let control = ControlServer::bind(&data, config.control.port).await?;
-    let buffer = open_buffer(data.join("buffer")).await?;
-    // A try that a kill interrupted is over; it stays counted.
-    let interrupted = buffer.interrupt_all().await?;
-    if !interrupted.is_empty() {
-        tracing::info!(tasks = interrupted.len(), "tasks that were interrupted go on");
-    }
-    let parts = Arc::new(parts(&config, buffer.clone(), PluginsFrom::Folder(&config.plugins.folder)).await?);
-    for failure in parts.plugins.failures() {
-        tracing::warn!("{failure}");
-    }
-    for warning in parts.plugins.warnings() {
-        tracing::warn!("{warning}");
-    }
-    let embedded = Embedded::open(buffer.clone())?;
-    let coordinator: Arc<dyn Coordinator> = Arc::new(embedded.clone());
-    let versions = Versions::default();
-    let policy = BatchPolicy {
-        max_items: config.sync.batch_size as usize,
-        max_bytes: usize::try_from(config.sync.batch_max_bytes).unwrap_or(usize::MAX),
-        max_wait: Duration::from_secs(config.sync.interval_seconds.into()),
-    };
-    let pusher =
-        Pusher::new(buffer.clone(), Arc::clone(&coordinator), policy, config.sync.retry_failed, versions.clone());
-    let identity = Identity { name, session: buffer.session().clone(), boot: BootId(rand::random()) };
-    let options = AgentOptions {
-        max_tasks: config.resources.max_tasks as usize,
-        max_pages: config.resources.max_browsers,
-        capabilities: config.agent.capabilities.clone(),
-        heartbeat: Duration::from_secs(config.sync.heartbeat_seconds.into()),
-        cloud_fallback: config.cloud.fallback_enabled,
-    };
-    let agent = Agent::new(identity, options, Arc::clone(&parts), coordinator, pusher, versions);
-    let beat = agent.first_beat().await?;
-    let (api, stop) = Api::new(agent.clone(), config.plugins.grants.clone(), Meter::new(&config));
-
-    let ended = CancellationToken::new();
-    let mut running = Running::start(&agent, &ended, beat, embedded, buffer.clone());
-    let handle = control.start(api as Arc<dyn HostApi>, ended.clone())?;
-    tracing::info!(
-        agent = %agent.identity().name,
-        plugins = parts.plugins.plugins().len(),
-        task_types = parts.plugins.task_types().collect::<Vec<_>>().join(", "),
-        "ready"
-    );
-    let displaced = running.until_stopped(&agent, stop).await?;
-
-    agent.interrupt();
-    agent.idle().await;
-    ended.cancel();
-    running.end().await?;
-    if displaced.is_none() {
-        agent.coordinator().retire(&agent.identity().name, agent.identity().boot).await?;
-    }
-    parts.pool.close().await;
-    handle.finish().await;
-    buffer.close().await;
-    tracing::info!("stopped");
-    displaced.map_or(Ok(()), |displaced| Err(displaced.into()))
+    let mut host = Host::start(config).await?;
+    let displaced = host.until_asked_to_stop().await?;
+    host.stop(displaced).await
 }
 
-/// The tasks of a running host.
-struct Running {
-    loops: tokio::task::JoinSet<()>,
+/// A running host.
+pub struct Host {
+    agent: Agent,
+    api: Arc<Api>,
+    asked: tokio::sync::watch::Receiver<Stop>,
+    ended: CancellationToken,
+    loops: Loops,
+    control: ControlHandle,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("agent", &self.agent).finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    /// Builds the parts and begins to work. Ready for commands when this returns.
+    pub async fn start(config: Config) -> Result<Self, HostError> {
+        if config.agent.mode == Mode::Cloud {
+            return Err(HostError::NoCloud);
+        }
+        let name = AgentName::try_from(config.agent.name.clone())?;
+        let data = config.storage.path.clone();
+        make(&data).await?;
+        make(&config.plugins.folder).await?;
+        // First, so that a second host on this folder is told so before it touches anything.
+        let control = ControlServer::bind(&data, config.control.port).await?;
+        let buffer = open_buffer(data.join("buffer")).await?;
+        // A try that a kill interrupted is over; it stays counted.
+        let interrupted = buffer.interrupt_all().await?;
+        if !interrupted.is_empty() {
+            tracing::info!(tasks = interrupted.len(), "tasks that were interrupted go on");
+        }
+        let parts = Arc::new(parts(&config, buffer.clone(), PluginsFrom::Folder(&config.plugins.folder)).await?);
+        for failure in parts.plugins.failures() {
+            tracing::warn!("{failure}");
+        }
+        for warning in parts.plugins.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let embedded = Embedded::open(buffer.clone())?;
+        let coordinator: Arc<dyn Coordinator> = Arc::new(embedded.clone());
+        let versions = Versions::default();
+        let policy = BatchPolicy {
+            max_items: config.sync.batch_size as usize,
+            max_bytes: usize::try_from(config.sync.batch_max_bytes).unwrap_or(usize::MAX),
+            max_wait: Duration::from_secs(config.sync.interval_seconds.into()),
+        };
+        let pusher =
+            Pusher::new(buffer.clone(), Arc::clone(&coordinator), policy, config.sync.retry_failed, versions.clone());
+        let identity = Identity { name, session: buffer.session().clone(), boot: BootId(rand::random()) };
+        let options = AgentOptions {
+            max_tasks: config.resources.max_tasks as usize,
+            max_pages: config.resources.max_browsers,
+            capabilities: config.agent.capabilities.clone(),
+            heartbeat: Duration::from_secs(config.sync.heartbeat_seconds.into()),
+            cloud_fallback: config.cloud.fallback_enabled,
+        };
+        let agent = Agent::new(identity, options, Arc::clone(&parts), coordinator, pusher, versions);
+        let beat = agent.first_beat().await?;
+        let (api, asked) = Api::new(agent.clone(), config.plugins.grants.clone(), Meter::new(&config));
+        let ended = CancellationToken::new();
+        let loops = Loops::start(&agent, &ended, beat, embedded, buffer);
+        let control = control.start(Arc::clone(&api) as Arc<dyn HostApi>, ended.clone())?;
+        tracing::info!(
+            agent = %agent.identity().name,
+            plugins = parts.plugins.plugins().len(),
+            task_types = parts.plugins.task_types().collect::<Vec<_>>().join(", "),
+            "ready"
+        );
+        Ok(Self { agent, api, asked, ended, loops, control })
+    }
+
+    /// What commands ask of it, without the way over the socket.
+    pub fn api(&self) -> Arc<dyn HostApi> {
+        Arc::clone(&self.api) as Arc<dyn HostApi>
+    }
+
+    /// Until somebody wants it to stop and its runs had their time, or another process has its place.
+    pub async fn until_asked_to_stop(&mut self) -> Result<Option<Displaced>, HostError> {
+        self.loops.until_stopped(&self.agent, self.asked.clone()).await
+    }
+
+    /// Interrupts what still runs and takes everything down. What is not finished goes on at the next start.
+    pub async fn stop(self, displaced: Option<Displaced>) -> Result<(), HostError> {
+        let Self { agent, api, asked: _, ended, loops, control } = self;
+        agent.interrupt();
+        agent.idle().await;
+        ended.cancel();
+        loops.end().await?;
+        if displaced.is_none() {
+            agent.coordinator().retire(&agent.identity().name, agent.identity().boot).await?;
+        }
+        agent.parts().pool.close().await;
+        control.finish().await;
+        drop(api);
+        agent.parts().buffer.close().await;
+        tracing::info!("stopped");
+        displaced.map_or(Ok(()), |displaced| Err(displaced.into()))
+    }
+}
+
+/// What goes on in a running host.
+struct Loops {
+    set: tokio::task::JoinSet<()>,
     pusher: tokio::task::JoinHandle<Result<(), BufferError>>,
     beat: tokio::task::JoinHandle<Displaced>,
 }
 
-impl Running {
-    fn start(agent: &Agent, ended: &CancellationToken, beat: buddy_sync::Version, embedded: Embedded, buffer: Buffer) -> Self {
+impl Loops {
+    fn start(
+        agent: &Agent,
+        ended: &CancellationToken,
+        beat: buddy_sync::Version,
+        embedded: Embedded,
+        buffer: Buffer,
+    ) -> Self {
         let mut loops = tokio::task::JoinSet::new();
         let own = agent.clone();
         loops.spawn(async move { own.listen().await });
@@ -322,7 +373,7 @@ impl Running {
         let pusher = tokio::spawn(async move { pusher.run(stop).await });
         let own = agent.clone();
         let beat = tokio::spawn(async move { own.beat(beat).await });
-        Self { loops, pusher, beat }
+        Self { set: loops, pusher, beat }
     }
 
     /// Until the host was asked to stop and its runs had their time, or another process has its place.
@@ -346,7 +397,11 @@ impl Running {
         }
         let running = agent.running();
         if running > 0 {
-            tracing::info!(running, seconds = DRAIN.as_secs(), "stopping: no more tasks are started, and what runs gets time to finish");
+            tracing::info!(
+                running,
+                seconds = DRAIN.as_secs(),
+                "stopping: no more tasks are started, and what runs gets time to finish"
+            );
         }
         tokio::select! {
             () = agent.idle() => {}
@@ -361,7 +416,7 @@ impl Running {
     /// Ends what still goes; results that wait are pushed once more.
     async fn end(mut self) -> Result<(), HostError> {
         self.beat.abort();
-        while self.loops.join_next().await.is_some() {}
+        while self.set.join_next().await.is_some() {}
         self.pusher.await.unwrap_or(Err(BufferError::Closed))?;
         Ok(())
     }
@@ -384,7 +439,6 @@ async fn sweep(buffer: &Buffer, embedded: &Embedded) {
 /// Runs one task of one plugin file, in a data folder of its own that is removed afterwards; its output as JSON.
 pub async fn exec(mut config: Config, request: ExecRequest) -> Result<Box<RawValue>, HostError> {
     let folder = tempfile::tempdir().map_err(|source| HostError::Folder { path: std::env::temp_dir(), source })?;
-    // Compiled code is worth keeping; everything else of this run is not.
     folder.path().clone_into(&mut config.storage.path);
     let buffer = open_buffer(folder.path().join("buffer")).await?;
     let parts = parts(&config, buffer.clone(), PluginsFrom::File(&request.component)).await?;

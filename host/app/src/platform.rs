@@ -112,32 +112,6 @@ pub fn chromium_install() -> &'static str {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used)]
-    use super::*;
-
-    #[test]
-    fn this_process_is_alive_and_an_impossible_one_is_not() {
-        assert!(is_alive(std::process::id()));
-        assert!(started_at(std::process::id()).is_some());
-        // Above the largest number a kernel gives out.
-        assert!(!is_alive(u32::MAX - 1));
-        assert!(!terminate(u32::MAX - 1));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_private_file_is_readable_by_its_owner_only_and_never_replaces_another() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("secret");
-        let file = create_private(&path).unwrap();
-        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(create_private(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-    }
-}
-
 /// Makes the names in a folder durable: what was renamed into it is there after a power cut.
 #[cfg(unix)]
 pub async fn sync_folder(folder: &Path) -> io::Result<()> {
@@ -166,4 +140,30 @@ pub async fn asked_to_end() -> io::Result<()> {
 #[cfg(windows)]
 pub async fn asked_to_end() -> io::Result<()> {
     tokio::signal::ctrl_c().await
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn this_process_is_alive_and_an_impossible_one_is_not() {
+        assert!(is_alive(std::process::id()));
+        assert!(started_at(std::process::id()).is_some());
+        // Above the largest number a kernel gives out.
+        assert!(!is_alive(u32::MAX - 1));
+        assert!(!terminate(u32::MAX - 1));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_file_is_readable_by_its_owner_only_and_never_replaces_another() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let file = create_private(&path).unwrap();
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(create_private(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
 }

@@ -43,7 +43,10 @@ pub async fn serve(port: u16) -> std::io::Result<(SocketAddr, impl Future<Output
         .route("/page/{number}", get(listing))
         .route("/article/{number}", get(article_page))
         .route("/old/{number}", get(moved))
-        .route("/robots.txt", get(|| async { ([(header::CONTENT_TYPE, "text/plain")], "User-agent: *\nDisallow: /private\n") }))
+        .route(
+            "/robots.txt",
+            get(|| async { ([(header::CONTENT_TYPE, "text/plain")], "User-agent: *\nDisallow: /private\n") }),
+        )
         .fallback(|| async { (StatusCode::NOT_FOUND, Html(page("Not here", "<p>No such page.</p>"))) });
     Ok((address, async move { axum::serve(listener, site).await }))
 }
@@ -66,11 +69,16 @@ async fn listing(Path(number): Path<u32>) -> Response {
     }
     let first = (number - 1) * PER_PAGE + 1;
     let last = (number * PER_PAGE).min(ARTICLES);
-    let items: String = (first..=last)
-        .filter_map(|number| Some((number, article(number)?)))
-        .map(|(number, (name, ..))| format!("<li><a class=\"article\" href=\"/article/{number}\">{name}</a></li>"))
-        .collect();
-    let next = if number < pages { format!("<a rel=\"next\" href=\"/page/{}\">next</a>", number + 1) } else { String::new() };
+    let mut items = String::new();
+    for (number, (name, ..)) in (first..=last).filter_map(|number| Some((number, article(number)?))) {
+        items.push_str("<li><a class=\"article\" href=\"/article/");
+        items.push_str(&number.to_string());
+        items.push_str("\">");
+        items.push_str(&name);
+        items.push_str("</a></li>");
+    }
+    let next =
+        if number < pages { format!("<a rel=\"next\" href=\"/page/{}\">next</a>", number + 1) } else { String::new() };
     Html(page(&format!("Sample shop, page {number} of {pages}"), &format!("<ul>{items}</ul>{next}"))).into_response()
 }
 

@@ -4,7 +4,8 @@ use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::config::Config;
 
-const GB: f64 = 1_000_000_000.0;
+/// The configuration's gigabytes are those that operating systems show: 2^30 bytes.
+const GB: f64 = 1_073_741_824.0;
 
 /// Bytes of a number of gigabytes from the configuration, which has checked its range.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // at most 100,000 GB, never negative

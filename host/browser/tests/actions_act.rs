@@ -133,7 +133,7 @@ async fn hovering_opens_what_hovering_opens() {
 
 /// An input whose value a framework holds: it notes each value set by script in a tracker of its own and ignores input
 /// events that bring nothing new, and puts the state's value back after every event that did not change the state.
-const CONTROLLED: &str = r#"<input id=c value=old><p id=state>old</p><script>
+const CONTROLLED: &str = r"<input id=c value=old><p id=state>old</p><script>
   const input = document.getElementById('c');
   const proto = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value');
   let tracked = input.value;
@@ -150,7 +150,7 @@ const CONTROLLED: &str = r#"<input id=c value=old><p id=state>old</p><script>
     queueMicrotask(render);
   });
   setInterval(render, 30);
-</script>"#;
+</script>";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b18_a_controlled_input_takes_what_is_filled_in() {

@@ -273,7 +273,7 @@ async fn an_article_is_read_without_its_surroundings() {
     stage.close().await;
 }
 
-const HOSTILE: &str = r#"
+const HOSTILE: &str = r"
 <form id=f><input name=getAttribute><input name=children><input name=querySelectorAll><input name=tagName>
 <input name=getBoundingClientRect><input name=parentNode><button id=b type=button>Press</button></form>
 <img name=querySelectorAll><img name=body><iframe name=__buddy></iframe><a id=__buddy></a><p>text</p>
@@ -290,7 +290,7 @@ const HOSTILE: &str = r#"
   Object.prototype.toJSON = () => 'hostile';
   Element.prototype.getAttribute = document.querySelector = () => { throw new Error('hostile') };
   window.__buddy_ = 1;
-</script>"#;
+</script>";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_page_does_not_break_reading_acting_or_evaluating() {

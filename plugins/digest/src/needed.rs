@@ -4,7 +4,7 @@
 //! step before it that looks at whole rows (a `dedupe` without a key, a `join`, which checks for fields that clash)
 //! needs all of them, and so does a pipeline that ends without such a step.
 
-use crate::input::{Column, Condition, Input, TextOr};
+use crate::input::{Condition, Input};
 use crate::path::Path;
 use crate::value::{Key, intern};
 
@@ -25,10 +25,10 @@ pub(crate) fn needed(input: &Input) -> Option<Vec<Key>> {
         } else if let Some(explode) = &step.explode {
             names.field(&explode.0.field);
         } else if let Some(columns) = &step.select {
-            names.columns(columns);
+            columns.iter().for_each(|column| names.field(&column.0.field));
             return Some(names.list);
         } else if let Some(group) = &step.group_by {
-            names.columns(&group.by);
+            group.by.iter().for_each(|column| names.field(&column.0.field));
             group
                 .aggregates
                 .iter()
@@ -58,12 +58,6 @@ impl Names {
             if !self.list.contains(&name) {
                 self.list.push(name);
             }
-        }
-    }
-
-    fn columns(&mut self, columns: &[TextOr<Column>]) {
-        for column in columns {
-            self.field(&column.0.field);
         }
     }
 

@@ -42,6 +42,8 @@ fn faults_of_steps_are_named_with_their_place() {
         steps(json!([{ "sort": [] }, { "sort": [7] }])),
         steps(json!([{ "sort": [] }, { "select": [] }, { "top_k": { "k": 0, "by": ["a"] } }])),
         steps(json!([{ "select": ["a", "a"] }, { "dedupe": { "by": [] } }, { "explode": { "field": "a", "as": "" } }])),
+        steps(json!([{ "select": [{ "field": "a", "type": "int" }] }])),
+        steps(json!([{ "group_by": { "by": [{ "field": "a", "type": "number" }] } }])),
         steps(json!([{ "join": { "with": { "records": [] }, "on": [] } }])),
         steps(json!([{ "join": { "with": { "text": "" }, "on": ["a"] } }])),
         steps(json!([{ "join": { "with": { "records": [] }, "on": [{ "left": "a" }] } }])),

@@ -208,6 +208,43 @@ fn select_renames_reaches_into_objects_and_makes_missing_null() {
 }
 
 #[test]
+fn select_reads_values_as_the_type_of_their_column_and_counts_what_it_cannot_read() {
+    let list = json!([
+        { "price": "€ 4.50", "new": "yes", "code": 7 },
+        { "price": "1,003", "new": "maybe", "code": "x" },
+        { "price": "1.003,00", "new": null },
+        { "price": 2, "new": false, "code": [1] },
+        { "price": "", "new": true, "code": null },
+    ]);
+    let select = json!({ "select": [
+        { "field": "price", "as": "cost", "type": "number" },
+        { "field": "new", "type": "boolean" },
+        { "field": "code", "type": "text" },
+        { "field": "price" },
+    ] });
+    let result = output(&list, &json!([select]));
+    assert_eq!(
+        result["rows"],
+        json!([
+            { "cost": 4.5, "new": true, "code": "7", "price": "€ 4.50" },
+            { "cost": 1003, "new": null, "code": "x", "price": "1,003" },
+            { "cost": null, "new": null, "code": null, "price": "1.003,00" },
+            { "cost": 2, "new": false, "code": "[1]", "price": 2 },
+            { "cost": null, "new": true, "code": null, "price": "" },
+        ])
+    );
+    assert_eq!(
+        result["warnings"],
+        json!([
+            "/steps/0/select/0: 2 values are not readable as number in column `cost`, and became null.",
+            "/steps/0/select/1: 1 value is not readable as boolean in column `new`, and became null.",
+        ])
+    );
+    let mean = json!({ "group_by": { "aggregates": [{ "op": "mean", "field": "cost" }] } });
+    assert_eq!(rows(&list, &json!([select, mean])), json!([{ "mean_cost": (4.5 + 1003.0 + 2.0) / 3.0 }]));
+}
+
+#[test]
 fn explode_makes_a_row_of_each_element() {
     let list = json!([
         { "url": "a", "fields": { "products": [{ "n": 1 }, { "n": 2 }], "title": "A" } },

@@ -2,6 +2,7 @@
 //! granted hosts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,6 +19,7 @@ use crate::artifacts::ArtifactStore;
 
 /// What the pages of one run share.
 pub(super) struct Shared {
+    pub(super) plugin: String,
     pub(super) grants: Arc<Grants>,
     pub(super) artifacts: ArtifactStore,
     pub(super) buffer: Buffer,
@@ -43,7 +45,8 @@ impl RunBrowser {
         buffer: Buffer,
         task: TaskId,
     ) -> Self {
-        Self { pool, proxy, grant, shared: Arc::new(Shared { grants, artifacts, buffer, task }) }
+        let plugin = grant.holder().to_owned();
+        Self { pool, proxy, grant, shared: Arc::new(Shared { plugin, grants, artifacts, buffer, task }) }
     }
 }
 
@@ -57,6 +60,7 @@ impl Browser for RunBrowser {
         let lease = self.proxy.lease(&self.grant, &label, LeaseOptions::default()).await.map_err(|error| {
             HostError::retryable(code::UNAVAILABLE, format!("no loopback port for the browser's traffic: {error}"))
         })?;
+        let private = Arc::new(AtomicBool::new(!options.headers.is_empty() || options.user_agent.is_some()));
         let wanted = pool::ContextOptions {
             profile: options.profile,
             viewport: options.viewport,
@@ -69,7 +73,7 @@ impl Browser for RunBrowser {
             block: options.block.into_iter().map(kind).collect(),
         };
         let context = self.pool.open(wanted).await.map_err(|error| browser_error(&error))?;
-        Ok(Arc::new(RunContext { context, lease: Arc::new(lease), shared: Arc::clone(&self.shared) }))
+        Ok(Arc::new(RunContext { context, private, lease: Arc::new(lease), shared: Arc::clone(&self.shared) }))
     }
 }
 
@@ -86,21 +90,29 @@ fn kind(kind: ResourceKind) -> pool::ResourceKind {
 
 struct RunContext {
     context: pool::Context,
+    /// Set once its pages are somebody's own: cookies or headers were given. Such pages are not kept in the page cache.
+    private: Arc<AtomicBool>,
     lease: Arc<ProxyLease>,
     shared: Arc<Shared>,
+}
+
+impl RunContext {
+    fn page(&self, page: pool::Page) -> RunPage {
+        RunPage::new(page, Arc::clone(&self.private), Arc::clone(&self.lease), Arc::clone(&self.shared))
+    }
 }
 
 #[async_trait]
 impl BrowserContext for RunContext {
     async fn new_page(&self) -> Result<Arc<dyn Page>, HostError> {
         let page = self.context.new_page().await.map_err(|error| browser_error(&error))?;
-        Ok(Arc::new(RunPage::new(page, Arc::clone(&self.lease), Arc::clone(&self.shared))))
+        Ok(Arc::new(self.page(page)))
     }
 
     async fn wait_for_page(&self, timeout: Option<Duration>) -> Result<Arc<dyn Page>, HostError> {
         let timeout = timeout.unwrap_or(pool::DEFAULT_TIMEOUT);
         let page = self.context.wait_for_page(timeout).await.map_err(|error| browser_error(&error))?;
-        Ok(Arc::new(RunPage::new(page, Arc::clone(&self.lease), Arc::clone(&self.shared))))
+        Ok(Arc::new(self.page(page)))
     }
 
     async fn cookies(&self, urls: Vec<String>) -> Result<Vec<Cookie>, HostError> {
@@ -130,6 +142,7 @@ impl BrowserContext for RunContext {
             same_site: cookie.same_site,
         };
         let cookies: Vec<pool::Cookie> = cookies.into_iter().map(inside).collect();
+        self.private.store(true, Ordering::Relaxed);
         self.context.set_cookies(&cookies).await.map_err(|error| browser_error(&error))
     }
 

@@ -76,7 +76,10 @@ impl Http for RunHttp {
                     Ok(0) => return Ok(file),
                     Ok(read) => file.write(&piece[..read]).await.map_err(|error| artifact_error(&error))?,
                     Err(error) => {
-                        return Err(HostError::new(buddy_runtime::code::FAILED, format!("the body broke off: {error}")));
+                        return Err(HostError::new(
+                            buddy_runtime::code::FAILED,
+                            format!("the body broke off: {error}"),
+                        ));
                     }
                 }
             }

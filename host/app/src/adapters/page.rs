@@ -1,5 +1,6 @@
 //! `browser.page`: one page of the pool, with the host's page cache and the plugin's denials around it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ const KEEP_PAGES_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 /// A page of one run.
 pub(super) struct RunPage {
     page: pool::Page,
+    private: Arc<AtomicBool>,
     lease: Arc<ProxyLease>,
     shared: Arc<Shared>,
     shown: Mutex<Option<String>>,
@@ -55,8 +57,8 @@ fn inside(options: &GotoOptions) -> pool::GotoOptions {
 }
 
 impl RunPage {
-    pub(super) fn new(page: pool::Page, lease: Arc<ProxyLease>, shared: Arc<Shared>) -> Self {
-        Self { page, lease, shared, shown: Mutex::new(None) }
+    pub(super) fn new(page: pool::Page, private: Arc<AtomicBool>, lease: Arc<ProxyLease>, shared: Arc<Shared>) -> Self {
+        Self { page, private, lease, shared, shown: Mutex::new(None) }
     }
 
     /// Why the proxy could not reach the host of this address, if so: what the browser makes of it (a tunnel that
@@ -103,7 +105,8 @@ impl RunPage {
         let store = &self.shared.artifacts;
         let create = store.create(self.shared.task.clone(), &download.suggested_name, "application/octet-stream");
         let mut file = create.await.map_err(|error| artifact_error(&error))?;
-        let failed = |error: std::io::Error| HostError::new(code::FAILED, format!("a download could not be read: {error}"));
+        let failed =
+            |error: std::io::Error| HostError::new(code::FAILED, format!("a download could not be read: {error}"));
         let mut source = tokio::fs::File::open(&download.path).await.map_err(failed)?;
         let mut piece = vec![0; 64 * 1024];
         loop {
@@ -125,11 +128,28 @@ impl RunPage {
         put.await.map_err(|error| artifact_error(&error))
     }
 
+    /// Where the page cache has a page for this plugin: what one plugin kept is not another's to read.
+    fn cache_key(&self, url: &str) -> String {
+        format!("{} {url}", self.shared.plugin)
+    }
+
+    /// Whether the plugin may (still) go to this address. What is asked of the network is decided at the connection; a
+    /// kept page makes none.
+    fn may_go(&self, url: &str) -> bool {
+        let target = url::Url::parse(url).ok().and_then(|url| Target::of(&url).ok());
+        target.is_some_and(|target| self.lease.grant().rules().check_host(&target).is_ok())
+    }
+
     /// The page as it was kept, if it is young enough: shown without its scripts.
-    async fn from_cache(&self, url: &str, max_age_ms: u64) -> Answer<Option<Navigation>> {
-        let found = self.shared.buffer.page(url).map_err(|error| buffer_error(&error))?;
+    async fn show_cached(&self, url: &str, max_age_ms: u64) -> Answer<Option<Navigation>> {
+        if self.private.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let found = self.shared.buffer.page(&self.cache_key(url)).map_err(|error| buffer_error(&error))?;
         let now = self.shared.buffer.now();
-        let Some(kept) = found.filter(|kept| now.saturating_sub(kept.cached_at) <= max_age_ms) else { return Ok(None) };
+        let young = |kept: &CachedPage| now.saturating_sub(kept.cached_at) <= max_age_ms;
+        let allowed = |kept: &CachedPage| self.may_go(url) && self.may_go(&kept.final_url);
+        let Some(kept) = found.filter(|kept| young(kept) && allowed(kept)) else { return Ok(None) };
         let Ok(html) = String::from_utf8(kept.body) else { return Ok(None) };
         mapped(self.page.show(&kept.final_url, &html).await)?;
         self.set_shown(Some(kept.final_url.clone()));
@@ -145,8 +165,9 @@ impl RunPage {
     }
 
     /// Keeps a page that arrived whole. That it cannot be kept is no reason to fail the navigation.
-    async fn to_cache(&self, asked: &str, outcome: &Navigation) {
-        if outcome.status != Some(200) || outcome.timed_out || outcome.download.is_some() {
+    async fn keep_in_cache(&self, asked: &str, outcome: &Navigation) {
+        let private = self.private.load(Ordering::Relaxed);
+        if private || outcome.status != Some(200) || outcome.timed_out || outcome.download.is_some() {
             return;
         }
         let html = match self.page.html(MAX_HTML).await {
@@ -155,7 +176,7 @@ impl RunPage {
         };
         let now = self.shared.buffer.now();
         let page = CachedPage {
-            url: asked.to_owned(),
+            url: self.cache_key(asked),
             final_url: outcome.url.clone(),
             status: 200,
             headers: outcome.headers.clone(),
@@ -178,7 +199,7 @@ impl RunPage {
 impl Page for RunPage {
     async fn goto(&self, url: String, options: GotoOptions) -> Answer<Navigation> {
         if let Some(max_age) = options.max_age_ms
-            && let Some(found) = self.from_cache(&url, max_age).await?
+            && let Some(found) = self.show_cached(&url, max_age).await?
         {
             return Ok(found);
         }
@@ -186,7 +207,7 @@ impl Page for RunPage {
         let outcome = self.page.goto(&url, &inside(&options)).await;
         let outcome = self.arrived(&url, outcome).await?;
         if options.max_age_ms.is_some() {
-            self.to_cache(&url, &outcome).await;
+            self.keep_in_cache(&url, &outcome).await;
         }
         Ok(outcome)
     }
@@ -255,8 +276,9 @@ impl Page for RunPage {
     }
 
     async fn evaluate(&self, frame: Option<String>, script: String, argument: String) -> Answer<String> {
-        let argument = serde_json::from_str(&argument)
-            .map_err(|error| HostError::new(code::INVALID, format!("The argument of `evaluate` is not JSON: {error}.")))?;
+        let argument = serde_json::from_str(&argument).map_err(|error| {
+            HostError::new(code::INVALID, format!("The argument of `evaluate` is not JSON: {error}."))
+        })?;
         Ok(mapped(self.page.evaluate(frame.as_deref(), &script, &argument).await)?.to_string())
     }
 
@@ -337,11 +359,8 @@ impl Page for RunPage {
     }
 
     async fn dialogs(&self) -> Answer<Vec<Dialog>> {
-        let outside = |dialog: pool::Dialog| Dialog {
-            kind: dialog.kind,
-            message: dialog.message,
-            answered: dialog.answered,
-        };
+        let outside =
+            |dialog: pool::Dialog| Dialog { kind: dialog.kind, message: dialog.message, answered: dialog.answered };
         Ok(self.page.dialogs().into_iter().map(outside).collect())
     }
 

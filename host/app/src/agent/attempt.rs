@@ -161,7 +161,8 @@ impl Attempt<'_> {
             Ok(text) => Ok(text),
             Err(failure) => {
                 let failed = TryEnd::of(&failure, &output, raw.is_some());
-                if let TryEnd::Over { outcome: Outcome::Failed { reason }, .. } | TryEnd::Retry { reason, .. } = &failed {
+                if let TryEnd::Over { outcome: Outcome::Failed { reason }, .. } | TryEnd::Retry { reason, .. } = &failed
+                {
                     log.host(LogLevel::Error, format!("try {}: {reason}", self.task.tries));
                 }
                 Err(failed)
@@ -180,7 +181,9 @@ impl Attempt<'_> {
         let schema = plugin.task_type(task_type).map(|task_type| task_type.input.text());
         let schema: Value = schema.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         // Not JSON: the runtime says so with the place.
-        let Ok(mut value) = serde_json::from_str::<Value>(input) else { return Ok((input.to_owned(), BTreeSet::new())) };
+        let Ok(mut value) = serde_json::from_str::<Value>(input) else {
+            return Ok((input.to_owned(), BTreeSet::new()));
+        };
         let found = references::find(&schema, &value);
         if found.is_empty() {
             // As it was given: no number is re-encoded.
@@ -220,8 +223,13 @@ impl Attempt<'_> {
         match result.map(|result| result.outcome) {
             Some(Outcome::Succeeded { body: Body::Artifact { id, .. } }) => Ok(id),
             Some(Outcome::Succeeded { body: Body::Inline(text) }) => self.keep("input.json", text.as_bytes()).await,
-            Some(Outcome::Failed { .. }) => Err(TryEnd::failed(format!("{pointer}: task {} failed and has no result", id.short()))),
-            None => Err(TryEnd::failed(format!("{pointer}: task {} has no result yet: submit this when it has", id.short()))),
+            Some(Outcome::Failed { .. }) => {
+                Err(TryEnd::failed(format!("{pointer}: task {} failed and has no result", id.short())))
+            }
+            None => Err(TryEnd::failed(format!(
+                "{pointer}: task {} has no result yet: submit this when it has",
+                id.short()
+            ))),
         }
     }
 }

@@ -41,7 +41,9 @@ impl Agent {
         for _ in 0..3 {
             let seen = inner.coordinator.agent(name).await?;
             let there = seen.as_ref().map(standing);
-            if let StartDecision::Refuse { seen } = on_start(&inner.identity.session, there.as_ref(), inner.options.heartbeat) {
+            if let StartDecision::Refuse { seen } =
+                on_start(&inner.identity.session, there.as_ref(), inner.options.heartbeat)
+            {
                 return Err(Displaced::NameTaken { name: name.to_string(), seen });
             }
             match inner.coordinator.beat(self.document(0), seen.map(|seen| seen.version)).await {

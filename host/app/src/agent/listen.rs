@@ -87,9 +87,8 @@ impl Agent {
         let taken = tasks.into_iter().map(|task| async move {
             inner.versions.saw(&task.value.id, task.version);
             match inner.parts.buffer.take_task(task.value).await {
-                Ok(_) => Ok(()),
-                // An older assignment that was overtaken.
-                Err(BufferError::StaleLease { .. }) => Ok(()),
+                // Stale: an older assignment that was overtaken.
+                Ok(_) | Err(BufferError::StaleLease { .. }) => Ok(()),
                 Err(error) => Err(error),
             }
         });

@@ -144,11 +144,7 @@ impl Parts {
         let request = RunRequest {
             task_type: run.task_type.to_owned(),
             input: run.input,
-            task: TaskInfo {
-                task_id: id.to_string(),
-                mission: run.task.mission.clone(),
-                attempt: run.task.tries,
-            },
+            task: TaskInfo { task_id: id.to_string(), mission: run.task.mission.clone(), attempt: run.task.tries },
             grants,
             providers,
             limits,

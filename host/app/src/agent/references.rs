@@ -38,7 +38,14 @@ pub fn find(schema: &Value, input: &Value) -> Vec<Reference> {
     found.into_iter().collect()
 }
 
-fn walk(root: &Value, schema: &Value, value: &Value, pointer: &mut String, depth: usize, found: &mut BTreeSet<Reference>) {
+fn walk(
+    root: &Value,
+    schema: &Value,
+    value: &Value,
+    pointer: &mut String,
+    depth: usize,
+    found: &mut BTreeSet<Reference>,
+) {
     if depth > MAX_DEPTH {
         return;
     }
@@ -130,8 +137,10 @@ mod tests {
             "named/odd": { "x~y": "t1" },
             "plain": "self"
         });
-        let found: Vec<String> =
-            find(&schema, &input).into_iter().map(|one| format!("{} {:?} {}", one.pointer, one.kind, one.value)).collect();
+        let found: Vec<String> = find(&schema, &input)
+            .into_iter()
+            .map(|one| format!("{} {:?} {}", one.pointer, one.kind, one.value))
+            .collect();
         assert_eq!(
             found,
             [

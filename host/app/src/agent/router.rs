@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use buddy_router::reap::{FreshRead, ReapDecision, is_dead, on_suspect};
 use buddy_router::route::{Candidate, Decision, Policy, route};
-use buddy_router::{Assignment, Demand, State, Task};
+use buddy_router::{Assignment, State, Task};
 use buddy_sync::{Coordinator, CoordinatorError, Seen, TaskQuery, WriteError, change};
 
 use super::Agent;
@@ -37,7 +37,7 @@ fn decide(task: &Task, fleet: &[&Seen], policy: Policy) -> Decision {
     let held = |seen: &Seen| seen.agent.running.len();
     let candidates: Vec<Candidate<'_>> =
         fleet.iter().map(|seen| Candidate { agent: &seen.agent, held: held(seen) }).collect();
-    route(&task.task_type, &task.demand.unwrap_or(Demand::default()), &candidates, policy)
+    route(&task.task_type, &task.demand.unwrap_or_default(), &candidates, policy)
 }
 
 /// The task as the rules want it; unchanged when they want what is already so.
@@ -119,7 +119,9 @@ impl Agent {
                 lease: task.value.lease.next(),
             });
             let holder_read = FreshRead { read, updated };
-            if let ReapDecision::Reassign(to) = on_suspect(task.value.state, holder_read, inner.options.heartbeat, taker) {
+            if let ReapDecision::Reassign(to) =
+                on_suspect(task.value.state, holder_read, inner.options.heartbeat, taker)
+            {
                 let reason = format!("its holder `{}` fell silent; {}", holder.agent, decision.reason);
                 if let Ok(next) = change::assign(&task.value, to.agent, to.session, reason) {
                     overtaken(coordinator.write(next, task.version, None).await)?;

@@ -117,7 +117,10 @@ impl Agent {
             TryEnd::Retry { reason, after } => self.again(&local, reason, after).await,
             TryEnd::Cancelled => Ok(()),
             TryEnd::Interrupted => {
-                let notes = StepNotes { reason: Some("the host stopped; it goes on at the next start".to_owned()), not_before: None };
+                let notes = StepNotes {
+                    reason: Some("the host stopped; it goes on at the next start".to_owned()),
+                    not_before: None,
+                };
                 let stepped = inner.parts.buffer.step_task(&task.id, task.lease, Event::Interrupt, notes).await;
                 stepped.map(|_| ())
             }
@@ -130,12 +133,19 @@ impl Agent {
         self.ended(&task.id);
     }
 
-    async fn finish(&self, local: &LocalTask, outcome: Outcome, raw_artifact: Option<String>) -> Result<(), BufferError> {
+    async fn finish(
+        &self,
+        local: &LocalTask,
+        outcome: Outcome,
+        raw_artifact: Option<String>,
+    ) -> Result<(), BufferError> {
         let inner = &self.inner;
         let task = &local.task;
         let now = inner.parts.buffer.now();
         match &outcome {
-            Outcome::Succeeded { .. } => tracing::info!(task = task.id.short(), task_type = task.task_type, "succeeded"),
+            Outcome::Succeeded { .. } => {
+                tracing::info!(task = task.id.short(), task_type = task.task_type, "succeeded");
+            }
             Outcome::Failed { reason } => {
                 tracing::warn!(task = task.id.short(), task_type = task.task_type, reason, "failed");
             }

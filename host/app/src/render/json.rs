@@ -6,14 +6,18 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::Screen;
+use super::digest::digest;
 use super::table::{printable, table, text};
 
 /// Columns of a table that still fit a terminal.
-const MAX_COLUMNS: usize = 12;
+pub(super) const MAX_COLUMNS: usize = 12;
 
-/// A list of flat objects as a table, everything else indented.
-pub fn data(data: &RawValue, width: u16) -> String {
-    as_table(data.get(), width).unwrap_or_else(|| printable(&indent(data.get())) + "\n")
+/// A list of flat objects as a table; `columns` with their `rows`, as a digest gives them, as a table and what is to be
+/// said of it; everything else indented.
+pub fn data(data: &RawValue, screen: impl Into<Screen>) -> String {
+    let (json, screen) = (data.get(), screen.into());
+    as_table(json, screen.width).or_else(|| digest(json, screen)).unwrap_or_else(|| printable(&indent(json)) + "\n")
 }
 
 /// A JSON text with a line for each value, two spaces a level. Any other text comes back rearranged, but whole.
@@ -66,7 +70,19 @@ pub fn indent(json: &str) -> String {
 }
 
 /// An object with the order of its keys.
-struct Row<'a>(Vec<(String, &'a RawValue)>);
+pub(super) struct Row<'a>(pub(super) Vec<(String, &'a RawValue)>);
+
+impl<'a> Row<'a> {
+    /// A cell as its column shows it; empty where the row has none.
+    fn cell(&self, column: &str) -> String {
+        self.get(column).map_or_else(String::new, shown)
+    }
+
+    /// A field's value.
+    pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(key, _)| key == name).map(|&(_, value)| value)
+    }
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Row<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -108,24 +124,27 @@ fn as_table(json: &str, width: u16) -> Option<String> {
     if columns.is_empty() {
         return None;
     }
-    let mut table = table(width);
-    table.set_header(columns.iter().map(|name| printable(name)));
-    for row in &rows {
-        let cell = |column: &&str| {
-            row.0.iter().find(|(name, _)| name == column).map_or_else(String::new, |(_, cell)| shown(cell))
-        };
-        table.add_row(columns.iter().map(cell));
-    }
-    Some(text(&table))
+    Some(grid(&columns, &rows, width))
 }
 
-fn shown(cell: &RawValue) -> String {
+/// These columns of the rows, in this order, under their names.
+pub(super) fn grid(columns: &[&str], rows: &[Row<'_>], width: u16) -> String {
+    let mut table = table(width);
+    table.set_header(columns.iter().map(|name| printable(name)));
+    for row in rows {
+        table.add_row(columns.iter().map(|column| row.cell(column)));
+    }
+    text(&table)
+}
+
+/// A value in a line: null is empty, text stands without quotes, lists and objects as JSON.
+pub(super) fn shown(cell: &RawValue) -> String {
     match cell.get() {
         "null" => String::new(),
         text if text.starts_with('"') => {
             serde_json::from_str::<String>(text).map_or_else(|_| printable(text), |text| printable(&text))
         }
-        other => other.to_owned(),
+        other => printable(other),
     }
 }
 

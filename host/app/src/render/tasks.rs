@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::table::{facts, printable, table, text};
-use super::{json, units};
+use super::{Screen, json, units};
 use crate::control::views::{LogLine, ProgressView, ResultView, TaskView};
 use jiff::Timestamp;
 
@@ -96,8 +96,8 @@ pub fn progress_message(task: &TaskView) -> String {
 }
 
 /// What a finished task gave: its data, and where the rest lies.
-pub fn result(result: &ResultView, width: u16) -> String {
-    let mut shown = result.data.as_ref().map(|data| json::data(data, width)).unwrap_or_default();
+pub fn result(result: &ResultView, screen: impl Into<Screen>) -> String {
+    let mut shown = result.data.as_ref().map(|data| json::data(data, screen)).unwrap_or_default();
     if let Some(location) = &result.location {
         let size = result.bytes.map(|bytes| format!(" ({})", units::bytes(bytes))).unwrap_or_default();
         // Writing to a String cannot fail.

@@ -22,7 +22,7 @@ use chromiumoxide::cdp::js_protocol::runtime::{
 use serde_json::{Map, Value, json};
 
 use super::MAX_RESULT_CHARS;
-use super::engine::{until_done, Action, Attempt, describe_object, ready};
+use super::engine::{Action, Attempt, describe_object, ready, until_done};
 use super::read::in_frame;
 use crate::cdp::Session;
 use crate::error::BrowserError;
@@ -58,20 +58,20 @@ impl Page {
         let mut action = in_frame(self, "evaluate", frame)?;
         let mut runs = 0;
         until_done!(action, {
-                ready!(action.enter_frames().await?);
-                runs += 1;
-                if runs > 1 {
-                    // After a loss: what the script reads should be there.
-                    action.call("count", json!({ "step": action.selector.step, "parsed": true })).await?;
-                }
-                match run(action, script, argument).await {
-                    Err(BrowserError::ContextLost(why)) if runs < MOST_RUNS => Ok(Attempt::Waiting(why)),
-                    Err(BrowserError::ContextLost(why)) => Err(BrowserError::ContextLost(format!(
-                        "evaluate: {why}, {runs} times; the script may be what navigates"
-                    ))),
-                    result => Ok(Attempt::Done(result?)),
-                }
-            })
+            ready!(action.enter_frames().await?);
+            runs += 1;
+            if runs > 1 {
+                // After a loss: what the script reads should be there.
+                action.call("count", json!({ "step": action.selector.step, "parsed": true })).await?;
+            }
+            match run(action, script, argument).await {
+                Err(BrowserError::ContextLost(why)) if runs < MOST_RUNS => Ok(Attempt::Waiting(why)),
+                Err(BrowserError::ContextLost(why)) => Err(BrowserError::ContextLost(format!(
+                    "evaluate: {why}, {runs} times; the script may be what navigates"
+                ))),
+                result => Ok(Attempt::Done(result?)),
+            }
+        })
     }
 }
 

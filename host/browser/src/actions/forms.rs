@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::Button;
-use super::engine::{until_done, Action, Attempt, ready};
+use super::engine::{Action, Attempt, ready, until_done};
 use super::keys::{Chord, Key};
 use super::pointer::{READY, press_at};
 use crate::error::BrowserError;
@@ -33,31 +33,31 @@ impl Page {
     pub async fn fill(&self, selector: &str, value: &str, timeout: Duration) -> Result<(), BrowserError> {
         let mut action = Action::new(self, "fill", selector, timeout)?;
         until_done!(action, {
-                ready!(action.look(&["visible", "enabled", "editable", "stable"], None).await?);
-                let start = ready!(action.step("startFill", json!({ "value": value })).await?);
-                let flag = |name: &str| start.get(name).and_then(Value::as_bool).unwrap_or_default();
-                if flag("set") {
-                    return Ok(Attempt::Done(()));
-                }
-                if !flag("empty") && (value.is_empty() || flag("editor")) {
-                    press(action, &Chord::parse("Delete")?).await?;
-                }
-                if flag("editor") {
-                    insert_lines(action, value).await?;
-                } else if !value.is_empty() {
-                    insert(action, value).await?;
-                }
-                confirm(action, value).await
-            })
+            ready!(action.look(&["visible", "enabled", "editable", "stable"], None).await?);
+            let start = ready!(action.step("startFill", json!({ "value": value })).await?);
+            let flag = |name: &str| start.get(name).and_then(Value::as_bool).unwrap_or_default();
+            if flag("set") {
+                return Ok(Attempt::Done(()));
+            }
+            if !flag("empty") && (value.is_empty() || flag("editor")) {
+                press(action, &Chord::parse("Delete")?).await?;
+            }
+            if flag("editor") {
+                insert_lines(action, value).await?;
+            } else if !value.is_empty() {
+                insert(action, value).await?;
+            }
+            confirm(action, value).await
+        })
     }
 
     /// Types at the end of what is there, key by key where a US keyboard has the character.
     pub async fn type_text(&self, selector: &str, value: &str, timeout: Duration) -> Result<(), BrowserError> {
         let mut action = Action::new(self, "type-text", selector, timeout)?;
         let start = until_done!(action, {
-                ready!(action.look(&["visible", "enabled", "editable", "stable"], None).await?);
-                action.step("startTyping", json!({ "value": value })).await
-            })?;
+            ready!(action.look(&["visible", "enabled", "editable", "stable"], None).await?);
+            action.step("startTyping", json!({ "value": value })).await
+        })?;
         if start.get("end").and_then(Value::as_bool).unwrap_or_default() {
             press(&action, &Chord::parse("End")?).await?;
         }
@@ -73,9 +73,9 @@ impl Page {
         let mut action = Action::new(self, "press", selector.unwrap_or(":scope"), DEFAULT_TIMEOUT)?;
         if selector.is_some() {
             until_done!(action, {
-                    ready!(action.look(&["visible", "enabled"], None).await?);
-                    action.step("focus", Value::Null).await
-                })?;
+                ready!(action.look(&["visible", "enabled"], None).await?);
+                action.step("focus", Value::Null).await
+            })?;
         }
         press(&action, &chord).await
     }
@@ -85,9 +85,9 @@ impl Page {
     pub async fn select_option(&self, selector: &str, values: &[String]) -> Result<Vec<String>, BrowserError> {
         let mut action = Action::new(self, "select-option", selector, DEFAULT_TIMEOUT)?;
         let answer = until_done!(action, {
-                ready!(action.look(&["visible", "enabled"], None).await?);
-                action.step("select", json!({ "values": values })).await
-            })?;
+            ready!(action.look(&["visible", "enabled"], None).await?);
+            action.step("select", json!({ "values": values })).await
+        })?;
         let selected = answer.get("selected").and_then(Value::as_array);
         Ok(selected.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect())
     }
@@ -97,33 +97,33 @@ impl Page {
         let mut action = Action::new(self, "set-checked", selector, DEFAULT_TIMEOUT)?;
         let shown = action.selector.shown().to_owned();
         until_done!(action, {
-                let wants = [&READY[..], &["label"]].concat();
-                let look = ready!(action.look(&wants, None).await?);
-                let state = ready!(action.step("checked", Value::Null).await?);
-                if is(&state, "checked") == checked {
-                    return Ok(Attempt::Done(()));
-                }
-                if is(&state, "radio") && !checked {
-                    return Err(BrowserError::Invalid(format!(
-                        "set-checked `{shown}`: a radio button is switched off by switching another one on"
-                    )));
-                }
-                ready!(press_at(action, look, Button::Left, 1).await?);
-                let give_up = (Instant::now() + SETTLE).min(action.deadline);
-                loop {
-                    match action.step("checked", Value::Null).await? {
-                        Attempt::Done(state) if is(&state, "checked") == checked => return Ok(Attempt::Done(())),
-                        // Rendered anew: the next look finds out what the new one says.
-                        Attempt::Waiting(why) => return Ok(Attempt::Waiting(why)),
-                        Attempt::Done(_) if Instant::now() >= give_up => {
-                            return Err(BrowserError::Failed(format!(
-                                "set-checked `{shown}`: it was clicked, but the page did not change it"
-                            )));
-                        }
-                        Attempt::Done(_) => tokio::time::sleep(SETTLE_PAUSE).await,
+            let wants = [&READY[..], &["label"]].concat();
+            let look = ready!(action.look(&wants, None).await?);
+            let state = ready!(action.step("checked", Value::Null).await?);
+            if is(&state, "checked") == checked {
+                return Ok(Attempt::Done(()));
+            }
+            if is(&state, "radio") && !checked {
+                return Err(BrowserError::Invalid(format!(
+                    "set-checked `{shown}`: a radio button is switched off by switching another one on"
+                )));
+            }
+            ready!(press_at(action, look, Button::Left, 1).await?);
+            let give_up = (Instant::now() + SETTLE).min(action.deadline);
+            loop {
+                match action.step("checked", Value::Null).await? {
+                    Attempt::Done(state) if is(&state, "checked") == checked => return Ok(Attempt::Done(())),
+                    // Rendered anew: the next look finds out what the new one says.
+                    Attempt::Waiting(why) => return Ok(Attempt::Waiting(why)),
+                    Attempt::Done(_) if Instant::now() >= give_up => {
+                        return Err(BrowserError::Failed(format!(
+                            "set-checked `{shown}`: it was clicked, but the page did not change it"
+                        )));
                     }
+                    Attempt::Done(_) => tokio::time::sleep(SETTLE_PAUSE).await,
                 }
-            })
+            }
+        })
     }
 }
 

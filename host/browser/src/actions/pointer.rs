@@ -11,7 +11,7 @@ use chromiumoxide::cdp::browser_protocol::input::{DispatchMouseEventParams, Disp
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::engine::{until_done, Action, Attempt, Look, Point, number, ready};
+use super::engine::{Action, Attempt, Look, Point, number, ready, until_done};
 use super::read::in_frame;
 use super::{Button, ClickOptions};
 use crate::error::BrowserError;
@@ -45,19 +45,19 @@ impl Page {
         }
         let mut action = Action::new(self, "click", selector, options.timeout)?;
         until_done!(action, {
-                let look = ready!(action.look(&READY, options.at).await?);
-                press_at(action, look, options.button, options.count).await
-            })
+            let look = ready!(action.look(&READY, options.at).await?);
+            press_at(action, look, options.button, options.count).await
+        })
     }
 
     /// Moves the pointer onto the element, once it is ready.
     pub async fn hover(&self, selector: &str, timeout: Duration) -> Result<(), BrowserError> {
         let mut action = Action::new(self, "hover", selector, timeout)?;
         until_done!(action, {
-                let look = ready!(action.look(&READY, None).await?);
-                mouse(action, DispatchMouseEventType::MouseMoved, look.point, None, 0).await?;
-                Ok(Attempt::Done(()))
-            })
+            let look = ready!(action.look(&READY, None).await?);
+            mouse(action, DispatchMouseEventType::MouseMoved, look.point, None, 0).await?;
+            Ok(Attempt::Done(()))
+        })
     }
 
     /// Scrolls down by screens until `until` is attached, the page stops growing, or `max_steps` (at most 1,000);
@@ -105,30 +105,30 @@ impl Page {
     pub async fn element_box(&self, selector: &str, timeout: Duration) -> Result<Rect, BrowserError> {
         let mut action = Action::new(self, "screenshot", selector, timeout)?;
         until_done!(action, {
-                ready!(action.look(&["visible", "stable"], None).await?);
-                let found = ready!(action.step("box", Value::Null).await?);
-                let corner = |name: &str, size: &str| number(&found, name) + number(&found, size);
-                let (x, y) = (number(&found, "/box/x"), number(&found, "/box/y"));
-                if action.frame().is_none() {
-                    let (width, height) = (number(&found, "/box/width"), number(&found, "/box/height"));
-                    return Ok(Attempt::Done(Rect {
-                        x: x + number(&found, "/scrollX"),
-                        y: y + number(&found, "/scrollY"),
-                        width,
-                        height,
-                    }));
-                }
-                let first = ready!(action.to_page(Point { x, y }, false).await?);
-                let end = Point { x: corner("/box/x", "/box/width"), y: corner("/box/y", "/box/height") };
-                let last = ready!(action.to_page(end, false).await?);
-                let scrolled = in_frame(action.page, "screenshot", None)?.call("scrolled", Value::Null).await?;
-                Ok(Attempt::Done(Rect {
-                    x: first.x + number(&scrolled, "/x"),
-                    y: first.y + number(&scrolled, "/y"),
-                    width: last.x - first.x,
-                    height: last.y - first.y,
-                }))
-            })
+            ready!(action.look(&["visible", "stable"], None).await?);
+            let found = ready!(action.step("box", Value::Null).await?);
+            let corner = |name: &str, size: &str| number(&found, name) + number(&found, size);
+            let (x, y) = (number(&found, "/box/x"), number(&found, "/box/y"));
+            if action.frame().is_none() {
+                let (width, height) = (number(&found, "/box/width"), number(&found, "/box/height"));
+                return Ok(Attempt::Done(Rect {
+                    x: x + number(&found, "/scrollX"),
+                    y: y + number(&found, "/scrollY"),
+                    width,
+                    height,
+                }));
+            }
+            let first = ready!(action.to_page(Point { x, y }, false).await?);
+            let end = Point { x: corner("/box/x", "/box/width"), y: corner("/box/y", "/box/height") };
+            let last = ready!(action.to_page(end, false).await?);
+            let scrolled = in_frame(action.page, "screenshot", None)?.call("scrolled", Value::Null).await?;
+            Ok(Attempt::Done(Rect {
+                x: first.x + number(&scrolled, "/x"),
+                y: first.y + number(&scrolled, "/y"),
+                width: last.x - first.x,
+                height: last.y - first.y,
+            }))
+        })
     }
 }
 

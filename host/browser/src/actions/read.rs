@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::engine::{until_done, Action, Attempt, ready};
+use super::engine::{Action, Attempt, ready, until_done};
 use super::selector::{Selector, Step};
 use super::{Field, MAX_RESULT_CHARS};
 use crate::error::BrowserError;
@@ -28,9 +28,9 @@ impl Page {
         let step = each.map(|_| action.selector.step.clone());
         let request = json!({ "each": step, "fields": parsed, "limit": MAX_RESULT_CHARS, "parsed": true });
         until_done!(action, {
-                ready!(action.enter_frames().await?);
-                Ok(Attempt::Done(action.call("extract", request.clone()).await?))
-            })
+            ready!(action.enter_frames().await?);
+            Ok(Attempt::Done(action.call("extract", request.clone()).await?))
+        })
     }
 
     /// The text of the first element, as a person reads it; waits until there is one.
@@ -50,9 +50,9 @@ impl Page {
         let mut action = Action::new(self, "count", selector, DEFAULT_TIMEOUT)?;
         let request = json!({ "step": action.selector.step, "parsed": true });
         let value = until_done!(action, {
-                ready!(action.enter_frames().await?);
-                Ok(Attempt::Done(action.call("count", request.clone()).await?))
-            })?;
+            ready!(action.enter_frames().await?);
+            Ok(Attempt::Done(action.call("count", request.clone()).await?))
+        })?;
         Ok(value.as_u64().and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX))
     }
 
@@ -62,9 +62,9 @@ impl Page {
         let mut action = in_frame(self, "article", frame)?;
         let request = json!({ "limit": MAX_RESULT_CHARS, "parsed": true });
         let value = until_done!(action, {
-                ready!(action.enter_frames().await?);
-                Ok(Attempt::Done(action.call("article", request.clone()).await?))
-            })?;
+            ready!(action.enter_frames().await?);
+            Ok(Attempt::Done(action.call("article", request.clone()).await?))
+        })?;
         Ok(value.as_str().unwrap_or_default().to_owned())
     }
 
@@ -72,22 +72,22 @@ impl Page {
     pub async fn frame_html(&self, frame: &str, max_bytes: usize) -> Result<Html, BrowserError> {
         let mut action = in_frame(self, "html", Some(frame))?;
         until_done!(action, {
-                ready!(action.enter_frames().await?);
-                Ok(Attempt::Done(self.html_in(action.frame(), max_bytes, action.deadline).await?))
-            })
+            ready!(action.enter_frames().await?);
+            Ok(Attempt::Done(self.html_in(action.frame(), max_bytes, action.deadline).await?))
+        })
     }
 
     async fn first(&self, verb: &'static str, selector: &str, take: Option<String>) -> Result<Value, BrowserError> {
         let mut action = Action::new(self, verb, selector, DEFAULT_TIMEOUT)?;
         let request = json!({ "step": action.selector.step, "take": take, "limit": MAX_RESULT_CHARS, "parsed": true });
         until_done!(action, {
-                ready!(action.enter_frames().await?);
-                let mut found = action.call("first", request.clone()).await?;
-                if found.get("missing").is_some() {
-                    return Ok(Attempt::Waiting("no element matches it".to_owned()));
-                }
-                Ok(Attempt::Done(found.get_mut("value").map(Value::take).unwrap_or_default()))
-            })
+            ready!(action.enter_frames().await?);
+            let mut found = action.call("first", request.clone()).await?;
+            if found.get("missing").is_some() {
+                return Ok(Attempt::Waiting("no element matches it".to_owned()));
+            }
+            Ok(Attempt::Done(found.get_mut("value").map(Value::take).unwrap_or_default()))
+        })
     }
 }
 

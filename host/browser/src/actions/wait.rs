@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::State;
-use super::engine::{until_done, Action, Attempt};
+use super::engine::{Action, Attempt, until_done};
 use crate::error::BrowserError;
 use crate::page::Page;
 
@@ -15,15 +15,15 @@ impl Page {
         let mut action = Action::new(self, "wait-for", selector, timeout)?;
         let request = json!({ "step": action.selector.step });
         until_done!(action, {
-                let found = match action.enter_frames().await? {
-                    Attempt::Done(()) => action.call("presence", request.clone()).await?,
-                    Attempt::Waiting(why) if matches!(state, State::Attached | State::Visible) => {
-                        return Ok(Attempt::Waiting(why));
-                    }
-                    Attempt::Waiting(_) => Value::Null,
-                };
-                Ok(judge(&found, state))
-            })
+            let found = match action.enter_frames().await? {
+                Attempt::Done(()) => action.call("presence", request.clone()).await?,
+                Attempt::Waiting(why) if matches!(state, State::Attached | State::Visible) => {
+                    return Ok(Attempt::Waiting(why));
+                }
+                Attempt::Waiting(_) => Value::Null,
+            };
+            Ok(judge(&found, state))
+        })
     }
 
     /// Waits until the page's address matches the whole pattern, in which `*` stands for anything; the address.

@@ -13,8 +13,8 @@ use serde::Deserialize;
 
 pub use source::{CsvOptions, Format, Source};
 pub use steps::{
-    Aggregate, AggregateOp, Column, Condition, Dedupe, Direction, Explode, GroupBy, Join, JoinKey, JoinKind, Keep, Op,
-    SortKey, Step, TopK,
+    Aggregate, AggregateOp, Column, ColumnType, Condition, Dedupe, Direction, Explode, GroupBy, Join, JoinKey,
+    JoinKind, Keep, Op, SelectColumn, SortKey, Step, TopK,
 };
 pub use text_or::TextOr;
 

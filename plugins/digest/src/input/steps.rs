@@ -36,8 +36,8 @@ pub struct Step {
     pub sort: Option<Vec<TextOr<SortKey>>>,
     /// Keeps these fields as the row's columns, in this order; a missing one becomes null.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Vec<TextOr<Column>>", length(min = 1, max = 256))]
-    pub select: Option<Vec<TextOr<Column>>>,
+    #[schemars(with = "Vec<TextOr<SelectColumn>>", length(min = 1, max = 256))]
+    pub select: Option<Vec<TextOr<SelectColumn>>>,
     /// One row for each element of a list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "TextOr<Explode>")]
@@ -248,6 +248,39 @@ pub struct Column {
     pub name: Option<String>,
 }
 
+/// A field, the name of the column it becomes, and what its values are read as.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub struct SelectColumn {
+    /// The field: a name, `a.b.0`, or a JSON Pointer.
+    pub field: String,
+    /// The column's name. Absent: the path with dots.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String")]
+    pub name: Option<String>,
+    /// What the values are read as. One that cannot be read so becomes null and is counted in a warning; null stays
+    /// null. Absent: values stay as they are.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ColumnType")]
+    pub kind: Option<ColumnType>,
+}
+
+/// The type of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum ColumnType {
+    /// Text such as `12.34`, ` 1,234.50 `, `€ 12`, `-$3.99`, `45 %` (45): space around it, a leading `+` or `-`, and one
+    /// currency or percent sign before or after it are taken off; `,` only between groups of three digits; `.` before
+    /// decimals. Not `12,50` or `1.234,50`.
+    Number,
+    /// Numbers, booleans, lists and objects as JSON.
+    Text,
+    /// Text `true`, `yes`, `false`, `no`, in any case, with space around it or not.
+    Boolean,
+}
+
 /// One row for each element of a list, the other fields repeated.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -317,6 +350,12 @@ impl From<String> for SortKey {
 impl From<String> for Column {
     fn from(field: String) -> Self {
         Self { field, name: None }
+    }
+}
+
+impl From<String> for SelectColumn {
+    fn from(field: String) -> Self {
+        Self { field, name: None, kind: None }
     }
 }
 

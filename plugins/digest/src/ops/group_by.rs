@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::aggregate::{Figure, State};
 use super::keys::{KeyTable, Place};
-use super::select::{Pick, picks, unfit};
+use super::select::{Pick, named, picks, unfit};
 use super::{Flow, Next, Stage};
 use crate::error::{Fault, Problems};
 use crate::input;
@@ -21,7 +21,7 @@ pub(crate) struct GroupBy {
 
 impl GroupBy {
     pub(crate) fn new(step: &input::GroupBy, at: &str, problems: &mut Problems) -> Option<Self> {
-        let by = picks(&step.by, &format!("{at}/by"), problems);
+        let by = picks(step.by.iter().map(named), &format!("{at}/by"), problems);
         let figures = if step.aggregates.is_empty() {
             vec![Some(Figure::count_of_rows())]
         } else {

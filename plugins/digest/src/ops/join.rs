@@ -3,7 +3,7 @@
 //! The other records are read first, into a hash table; the rows then stream past it.
 
 use super::keys::{KeyTable, Place};
-use super::select::{Pick, path, picks};
+use super::select::{Pick, named, path, picks};
 use super::{Budget, Flow, Next, Stage};
 use crate::error::{Fault, Problems};
 use crate::input::{self, JoinKind, TextOr};
@@ -39,7 +39,7 @@ impl Join {
             right.extend(path(&key.right, &at, problems));
         }
         let take = match &step.take {
-            Some(columns) => Some(picks(columns, &format!("{at}/take"), problems)?),
+            Some(columns) => Some(picks(columns.iter().map(named), &format!("{at}/take"), problems)?),
             None => None,
         };
         if left.len() != step.on.len() || right.len() != step.on.len() {

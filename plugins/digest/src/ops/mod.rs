@@ -6,6 +6,7 @@
 //! counts against one [`Budget`], so that a digest fails with a sentence before its memory runs out.
 
 pub(crate) mod aggregate;
+pub(crate) mod cast;
 pub(crate) mod dedupe;
 pub(crate) mod explode;
 pub(crate) mod filter;

@@ -1,10 +1,14 @@
 //! `select`: keeps named fields as the row's columns; and the reading of lists of fields that other steps share.
+//!
+//! A column may name the type that its values are read as. That never fails a row: a value that cannot be read so becomes
+//! null, and a warning counts these for each column.
 
-use super::{Flow, Next, Stage};
+use super::cast::{cast, noun};
+use super::{Flow, Next, Stage, counted};
 use crate::error::{Fault, Problems};
-use crate::input::{Column, TextOr};
+use crate::input::{Column, ColumnType, SelectColumn, TextOr};
 use crate::path::Path;
-use crate::value::{Key, Record, intern};
+use crate::value::{Key, Record, Value, intern};
 
 /// A field and its column.
 #[derive(Clone, Debug)]
@@ -28,17 +32,26 @@ pub(crate) fn path(text: &str, at: &str, problems: &mut Problems) -> Option<Path
     Path::parse(text).map_err(|why| problems.add(at, why)).ok()
 }
 
-/// Reads a list of columns; no two may have one name.
-pub(crate) fn picks(columns: &[TextOr<Column>], at: &str, problems: &mut Problems) -> Option<Vec<Pick>> {
-    let mut picks: Vec<Pick> = Vec::with_capacity(columns.len());
+/// A column's field and the name given to it, if any.
+pub(crate) fn named(TextOr(column): &TextOr<Column>) -> (&str, Option<&str>) {
+    (&column.field, column.name.as_deref())
+}
+
+/// Reads a list of columns, each a field and the name given to it; no two may have one name.
+pub(crate) fn picks<'a>(
+    columns: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+    at: &str,
+    problems: &mut Problems,
+) -> Option<Vec<Pick>> {
+    let mut picks: Vec<Pick> = Vec::new();
     let mut sound = true;
-    for (n, TextOr(column)) in columns.iter().enumerate() {
+    for (n, (field, name)) in columns.into_iter().enumerate() {
         let at = format!("{at}/{n}");
-        let Some(path) = path(&column.field, &at, problems) else {
+        let Some(path) = path(field, &at, problems) else {
             sound = false;
             continue;
         };
-        let name = column.name.as_deref().map_or_else(|| path.column(), intern);
+        let name = name.map_or_else(|| path.column(), intern);
         if name.is_empty() || picks.iter().any(|other| other.name == name) {
             problems.add(at, unfit(&name));
             sound = false;
@@ -60,29 +73,64 @@ pub(crate) fn unfit(name: &str) -> String {
 
 /// The step at work.
 pub(crate) struct Select {
-    picks: Vec<Pick>,
+    columns: Vec<Typed>,
+    at: String,
+}
+
+/// A column, and what its values are read as.
+struct Typed {
+    pick: Pick,
+    kind: Option<ColumnType>,
+    /// Values that could not be read so.
+    unread: u64,
 }
 
 impl Select {
-    pub(crate) fn new(columns: &[TextOr<Column>], at: &str, problems: &mut Problems) -> Option<Self> {
+    pub(crate) fn new(columns: &[TextOr<SelectColumn>], at: &str, problems: &mut Problems) -> Option<Self> {
         if columns.is_empty() {
             problems.add(at, "Name at least one field.");
             return None;
         }
-        picks(columns, at, problems).map(|picks| Self { picks })
+        let picks = picks(columns.iter().map(|TextOr(one)| (&*one.field, one.name.as_deref())), at, problems)?;
+        let columns =
+            picks.into_iter().zip(columns).map(|(pick, TextOr(one))| Typed { pick, kind: one.kind, unread: 0 });
+        Some(Self { columns: columns.collect(), at: at.to_owned() })
     }
 
     pub(crate) fn columns(&self) -> Vec<Key> {
-        self.picks.iter().map(|pick| pick.name.clone()).collect()
+        self.columns.iter().map(|column| column.pick.name.clone()).collect()
     }
 }
 
 impl Stage for Select {
     fn push(&mut self, row: Record, next: &mut Next<'_>) -> Result<Flow, Fault> {
-        let mut kept = Record::with_capacity(self.picks.len());
-        for pick in &self.picks {
-            kept.push(&pick.name, pick.path.get_or_null(&row).clone());
+        let mut kept = Record::with_capacity(self.columns.len());
+        for Typed { pick, kind, unread } in &mut self.columns {
+            let value = pick.path.get_or_null(&row);
+            let value = match kind {
+                None => value.clone(),
+                Some(kind) => cast(value, *kind).unwrap_or_else(|| {
+                    *unread += 1;
+                    Value::Null
+                }),
+            };
+            kept.push(&pick.name, value);
         }
         next.push(kept)
+    }
+
+    fn finish(&mut self, next: &mut Next<'_>) -> Result<(), Fault> {
+        for (n, column) in self.columns.iter().enumerate() {
+            if let (Some(kind), 1..) = (column.kind, column.unread) {
+                next.warn(format!(
+                    "{}/{n}: {} not readable as {} in column `{}`, and became null.",
+                    self.at,
+                    counted(column.unread, "value"),
+                    noun(kind),
+                    column.pick.name
+                ));
+            }
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,113 @@
+//! Durable throughput and latency of the embedded queue: submit → a sandboxed no-op → a result on the disk.
+//!
+//! Measured through the whole host inside one process: a real buffer folder with its fsyncs, the router, the agent, a
+//! WebAssembly component for each task, and the push to the coordinator.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use buddy_host::config::{Environment, Overrides, load};
+use buddy_host::control::api::HostApi;
+use buddy_host::control::views::SubmitRequest;
+use buddy_host::host::Host;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use futures::StreamExt as _;
+use futures::stream;
+use serde_json::value::RawValue;
+use tokio::runtime::Runtime;
+
+/// Tasks of one measured round.
+const TASKS: u64 = 5_000;
+
+/// Tasks submitted and not yet finished, at most: what the peers are measured with.
+const IN_FLIGHT: usize = 1_000;
+
+fn request() -> SubmitRequest {
+    SubmitRequest {
+        r#type: "noop".to_owned(),
+        input: RawValue::from_string("null".to_owned()).unwrap(),
+        digest: None,
+        key: None,
+        priority: None,
+        max_attempts: None,
+        waits: true,
+    }
+}
+
+/// Submits one task and waits until its result is applied.
+async fn one(api: &Arc<dyn HostApi>) {
+    let id = api.submit(request()).await.unwrap().id;
+    let mut views = api.watch(&id).await.unwrap();
+    let mut last = None;
+    while let Some(view) = views.next().await {
+        last = Some(view.state);
+    }
+    assert!(last.is_some_and(|state| state.as_str() == "succeeded"), "{last:?}");
+}
+
+/// Submits many and waits until all are finished, `IN_FLIGHT` at a time. Whether they are is seen from the outbox and
+/// the counts, not by a watcher each.
+async fn many(api: &Arc<dyn HostApi>, count: u64) {
+    stream::iter(0..count)
+        .map(|_| async {
+            let id = api.submit(request()).await.unwrap().id;
+            loop {
+                let view = api.task(&id).await.unwrap();
+                if view.state.is_final() {
+                    assert_eq!(view.state.as_str(), "succeeded");
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .buffer_unordered(IN_FLIGHT)
+        .collect::<Vec<()>>()
+        .await;
+}
+
+fn start(runtime: &Runtime, folder: &std::path::Path) -> Host {
+    let plugins = std::env::var_os("BUDDY_PLUGINS_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"), PathBuf::from);
+    let component = plugins.join("testing.wasm");
+    assert!(component.is_file(), "{} is missing: run `scripts/build-plugins testing`", component.display());
+    std::fs::create_dir(folder.join("plugins")).unwrap();
+    std::fs::copy(component, folder.join("plugins/testing.wasm")).unwrap();
+    let file = folder.join("buddy.yaml");
+    std::fs::write(&file, "resources: { max_tasks: 64 }\n").unwrap();
+    let overrides = Overrides { file: Some(file), ..Overrides::default() };
+    let loaded = load(&Environment::of_process().unwrap(), &overrides).unwrap();
+    runtime.block_on(Host::start(loaded.config)).unwrap()
+}
+
+fn durable(criterion: &mut Criterion) {
+    let runtime = Runtime::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let host = start(&runtime, folder.path());
+    let api = host.api();
+
+    let mut group = criterion.benchmark_group("durable");
+    group.bench_function("a lone task, submit to applied result", |bencher| {
+        bencher.to_async(&runtime).iter(|| one(&api));
+    });
+    group.sample_size(10).measurement_time(Duration::from_secs(20)).throughput(Throughput::Elements(TASKS));
+    group.bench_function("1,000 in flight", |bencher| {
+        bencher.to_async(&runtime).iter_custom(|rounds| {
+            let api = Arc::clone(&api);
+            async move {
+                let began = Instant::now();
+                for _ in 0..rounds {
+                    many(&api, TASKS).await;
+                }
+                began.elapsed()
+            }
+        });
+    });
+    group.finish();
+    runtime.block_on(host.stop(None)).unwrap();
+}
+
+criterion_group!(benches, durable);
+criterion_main!(benches);
