@@ -25,10 +25,14 @@ pub(crate) fn needed(input: &Input) -> Option<Vec<Key>> {
         } else if let Some(explode) = &step.explode {
             names.field(&explode.0.field);
         } else if let Some(columns) = &step.select {
-            columns.iter().for_each(|column| names.field(&column.0.field));
+            for column in columns {
+                names.field(&column.0.field);
+            }
             return Some(names.list);
         } else if let Some(group) = &step.group_by {
-            group.by.iter().for_each(|column| names.field(&column.0.field));
+            for column in &group.by {
+                names.field(&column.0.field);
+            }
             group
                 .aggregates
                 .iter()

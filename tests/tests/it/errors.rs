@@ -21,38 +21,37 @@ fn told(host: &Host, finished: &Finished) -> String {
     text.replace(folder.to_str().unwrap(), "FOLDER").replace(host.folder().to_str().unwrap(), "FOLDER")
 }
 
-macro_rules! snapshot {
-    ($name:literal, $text:expr) => {
-        insta::with_settings!({
-            filters => [
-                (r"127\.0\.0\.1:[0-9]+", "127.0.0.1:PORT"),
-                (r"port [0-9]+", "port NUMBER"),
-                (r"process [0-9]+", "process NUMBER"),
-                (r"\b[0-9a-f]{8}\b", "TASK"),
-                (r"\b[0-9a-f]{32,64}\b", "ID"),
-            ],
-        }, {
-            insta::assert_snapshot!($name, $text);
-        });
-    };
+/// Compares with the stored text of this name.
+fn snapshot(name: &str, text: &str) {
+    insta::with_settings!({
+        filters => [
+            (r"127\.0\.0\.1:[0-9]+", "127.0.0.1:PORT"),
+            (r"port [0-9]+", "port NUMBER"),
+            (r"process [0-9]+", "process NUMBER"),
+            (r"\b[0-9a-f]{8}\b", "TASK"),
+            (r"\b[0-9a-f]{32,64}\b", "ID"),
+        ],
+    }, {
+        insta::assert_snapshot!(name, text);
+    });
 }
 
 #[test]
 fn what_cannot_be_submitted_is_refused_with_the_place() {
     let host = HostBuilder::default().plugin("testing").plugin("scraper").start();
     let refused = |arguments: &[&str]| told(&host, &host.run(&[&["submit"], arguments].concat()));
-    snapshot!("submit_bad_json", refused(&["echo", r#"{"urls": [}"#]));
-    snapshot!("submit_missing_file", refused(&["echo", "@nowhere.json"]));
-    snapshot!("submit_missing_field", refused(&["busy", "{}"]));
-    snapshot!("submit_wrong_type", refused(&["busy", r#"{"rounds": "many"}"#]));
-    snapshot!("submit_no_pages", refused(&["web_navigate", "{}"]));
-    snapshot!(
+    snapshot("submit_bad_json", &refused(&["echo", r#"{"urls": [}"#]));
+    snapshot("submit_missing_file", &refused(&["echo", "@nowhere.json"]));
+    snapshot("submit_missing_field", &refused(&["busy", "{}"]));
+    snapshot("submit_wrong_type", &refused(&["busy", r#"{"rounds": "many"}"#]));
+    snapshot("submit_no_pages", &refused(&["web_navigate", "{}"]));
+    snapshot(
         "submit_unknown_key",
-        refused(&["web_navigate", r#"{"urls": ["https://example.com/"], "concurency": 3}"#])
+        &refused(&["web_navigate", r#"{"urls": ["https://example.com/"], "concurency": 3}"#]),
     );
-    snapshot!("submit_unknown_type", refused(&["web_navigat", r#"{"urls": ["https://example.com/"]}"#]));
-    snapshot!("submit_unknown_digest", refused(&["echo", "{}", "--digest", r#"data_processing:{}"#]));
-    snapshot!("task_unknown", refused_show(&host, "ffffffff"));
+    snapshot("submit_unknown_type", &refused(&["web_navigat", r#"{"urls": ["https://example.com/"]}"#]));
+    snapshot("submit_unknown_digest", &refused(&["echo", "{}", "--digest", "data_processing:{}"]));
+    snapshot("task_unknown", &refused_show(&host, "ffffffff"));
     assert_eq!(host.run(&["task", "list", "--json"]).ok().json(), serde_json::json!([]), "nothing was taken in");
 }
 
@@ -63,9 +62,9 @@ fn refused_show(host: &Host, id: &str) -> String {
 #[test]
 fn without_a_host_there_is_nobody_to_ask() {
     let host = HostBuilder::default().prepare();
-    snapshot!("no_host", told(&host, &host.run(&["submit", "echo", "{}"])));
+    snapshot("no_host", &told(&host, &host.run(&["submit", "echo", "{}"])));
     // A slip in the input is told even so.
-    snapshot!("no_host_bad_json", told(&host, &host.run(&["submit", "echo", "{"])));
+    snapshot("no_host_bad_json", &told(&host, &host.run(&["submit", "echo", "{"])));
 }
 
 #[test]
@@ -77,7 +76,7 @@ fn an_unknown_key_in_the_configuration_names_the_nearest_one() {
         ("config_not_yaml", "resources: [\n"),
     ] {
         let host = HostBuilder::default().yaml(yaml).prepare();
-        snapshot!(name, told(&host, &host.run(&["run"])));
+        snapshot(name, &told(&host, &host.run(&["run"])));
     }
 }
 
@@ -86,15 +85,15 @@ fn a_port_in_use_is_told_and_nothing_is_left_behind() {
     let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = taken.local_addr().unwrap().port();
     let host = HostBuilder::default().yaml(&format!("control:\n  port: {port}\n")).prepare();
-    snapshot!("port_in_use", told(&host, &host.run(&["run"])));
-    snapshot!("port_in_use_start", told(&host, &host.run(&["start"])));
+    snapshot("port_in_use", &told(&host, &host.run(&["run"])));
+    snapshot("port_in_use_start", &told(&host, &host.run(&["start"])));
     assert_eq!(host.run(&["status"]).code, Some(4));
 }
 
 #[test]
 fn a_second_host_on_the_same_folder_is_refused() {
     let host = HostBuilder::default().start();
-    snapshot!("second_host", told(&host, &host.run(&["run"])));
+    snapshot("second_host", &told(&host, &host.run(&["run"])));
     let _ = host.run(&["status"]).ok();
 }
 
@@ -104,7 +103,7 @@ fn a_missing_chromium_is_told_by_the_doctor_and_by_the_task() {
     let yaml = grants(&site.grant()) + "browser:\n  path: no-such-chromium\n";
     let host = HostBuilder::default().plugin("scraper").yaml(&yaml).start();
     let input = serde_json::json!({ "urls": [site.url("/")] }).to_string();
-    snapshot!("chromium_missing_task", told(&host, &host.run(&["submit", "web_navigate", &input, "--wait"])));
+    snapshot("chromium_missing_task", &told(&host, &host.run(&["submit", "web_navigate", &input, "--wait"])));
 
     let doctor = host.run(&["doctor", "--json"]);
     assert_eq!(doctor.code, Some(5), "{doctor:?}");
@@ -114,14 +113,14 @@ fn a_missing_chromium_is_told_by_the_doctor_and_by_the_task() {
     assert_eq!(chromium["verdict"], "wrong", "{chromium}");
     let folder = host.folder().canonicalize().unwrap();
     let text = format!("{}\n{}", chromium["found"].as_str().unwrap(), chromium["help"].as_str().unwrap());
-    snapshot!("chromium_missing_doctor", text.replace(folder.to_str().unwrap(), "FOLDER"));
+    snapshot("chromium_missing_doctor", &text.replace(folder.to_str().unwrap(), "FOLDER"));
 }
 
 #[test]
 fn p3_a_plugin_that_is_a_text_file_is_named_for_what_it_is() {
     let host = HostBuilder::default().plugin("testing").prepare();
     let text = host.file("plugins/notes.wasm", "Remember to build the plugin.\n");
-    snapshot!("text_file_exec", told(&host, &host.run(&["exec", text.to_str().unwrap(), "echo", "{}"])));
+    snapshot("text_file_exec", &told(&host, &host.run(&["exec", text.to_str().unwrap(), "echo", "{}"])));
 
     // The host runs all the same, with the plugins that are whole, and says what is wrong with this one.
     let mut host = host;
@@ -131,7 +130,7 @@ fn p3_a_plugin_that_is_a_text_file_is_named_for_what_it_is() {
     assert_eq!(broken["state"], "broken");
     let folder = host.folder().canonicalize().unwrap();
     let reason = broken["reason"].as_str().unwrap().replace(folder.to_str().unwrap(), "FOLDER");
-    snapshot!("text_file_list", reason);
+    snapshot("text_file_list", &reason);
     let shown = host.run(&["plugin", "list"]).ok().out;
     assert!(shown.contains("notes") && shown.contains("broken"), "{shown}");
     let answer = host.run(&["submit", "echo", "{}", "--wait", "--json"]).ok().json();
@@ -143,10 +142,10 @@ fn exec_tells_what_is_wrong_with_a_file_a_type_or_an_input() {
     let host = HostBuilder::default().prepare();
     let testing = plugin("testing");
     let testing = testing.to_str().unwrap();
-    snapshot!("exec_missing_file", told(&host, &host.run(&["exec", "nowhere.wasm", "echo", "{}"])));
-    snapshot!("exec_unknown_type", told(&host, &host.run(&["exec", testing, "ecko", "{}"])));
-    snapshot!("exec_missing_field", told(&host, &host.run(&["exec", testing, "busy", "{}"])));
-    snapshot!("exec_panic", told(&host, &host.run(&["exec", testing, "panic", "{}"])));
+    snapshot("exec_missing_file", &told(&host, &host.run(&["exec", "nowhere.wasm", "echo", "{}"])));
+    snapshot("exec_unknown_type", &told(&host, &host.run(&["exec", testing, "ecko", "{}"])));
+    snapshot("exec_missing_field", &told(&host, &host.run(&["exec", testing, "busy", "{}"])));
+    snapshot("exec_panic", &told(&host, &host.run(&["exec", testing, "panic", "{}"])));
 }
 
 #[test]
@@ -155,7 +154,7 @@ fn p5_a_host_that_is_not_granted_is_denied_with_the_line_to_add() {
     let host = HostBuilder::default().plugin("scraper").yaml(&grants("127.0.0.1:1")).start();
     let input = serde_json::json!({ "urls": [site.url("/")], "respect_robots": false }).to_string();
     let denied = host.run(&["submit", "web_navigate", &input, "--wait"]);
-    snapshot!("denied_host", told(&host, &denied));
+    snapshot("denied_host", &told(&host, &denied));
     assert!(denied.err.contains(&site.grant()), "the line is ready to be copied: {denied:?}");
     assert!(site.hits().is_empty(), "nothing was asked of it: {:?}", site.hits());
 }

@@ -9,9 +9,10 @@ pub(super) fn table(width: u16) -> Table {
     table
 }
 
-/// Its text, without the spaces at the ends of lines.
+/// Its text, without the padding at the left and the spaces at the ends of lines.
 pub(super) fn text(table: &Table) -> String {
-    table.lines().map(|line| line.trim_end().trim_start_matches(' ').to_owned() + "\n").collect()
+    // One space of padding; more of them are an empty first cell, which keeps its place.
+    table.lines().map(|line| line.strip_prefix(' ').unwrap_or(&line).trim_end().to_owned() + "\n").collect()
 }
 
 /// Two columns: what, and its value.

@@ -72,7 +72,7 @@ fn init_writes_a_file_that_doctor_reads_and_a_second_init_keeps_it() {
 #[test]
 fn doctor_says_what_is_missing_and_ends_accordingly() {
     let program = Program::new();
-    program.write("buddy.yaml", "agent:\n  name: mine\nsync:\n  batch_size: 7\n");
+    program.write("buddy.yaml", "agent:\n  name: mine\nresources:\n  temp_storage_gb: 0.1\nsync:\n  batch_size: 7\n");
     program.write(".env", "MAX_CONCURRENT_BROWSERS=3\n");
     // No PATH, so no Chromium is found by name.
     let mut command = program.command(&["doctor", "--set", "browser.path=no-such-browser"]);
