@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use buddy_buffer::LogLevel;
 use buddy_router::route::Policy;
 use buddy_router::submit::prepare;
-use buddy_router::{Body, Demand, DigestSpec, NewTask, Outcome, State, Submission, Task, TaskId, UnixMs};
+use buddy_router::{Body, Demand, DigestSpec, NewTask, Outcome, State, Submission, Task, TaskId, TaskResult, UnixMs};
 use buddy_runtime::{Failure, Plugin};
 use buddy_sync::{CoordinatorError, TaskQuery, Versioned, WriteError, change};
 use futures::StreamExt as _;
@@ -181,6 +181,19 @@ impl Api {
         Ok(Demand { pages: demand.pages, bytes, seconds: demand.seconds, desktop_only: demand.desktop_only })
     }
 
+    /// The result of a task that is over, also while it waits here to be pushed.
+    async fn outcome(&self, task: &Task) -> Result<Option<TaskResult>, ApiError> {
+        if !task.state.is_final() {
+            let outbox = self.agent.parts().buffer.peek_outbox(None, usize::MAX, usize::MAX).map_err(failed)?;
+            let own = |result: &TaskResult| result.task == task.id && result.lease == task.lease;
+            if let Some(waiting) = outbox.into_iter().map(|entry| entry.result).find(own) {
+                return Ok(Some(waiting));
+            }
+            // Pushed meanwhile: the outbox lets go of it only after it has landed.
+        }
+        self.agent.coordinator().result(&task.id).await.map_err(refused)
+    }
+
     /// What the coordinator knows of a task and, while this host holds it, what the buffer knows better.
     async fn view(&self, task: &Task) -> Result<TaskView, ApiError> {
         let parts = self.agent.parts();
@@ -192,11 +205,7 @@ impl Api {
             None => (task.state, task.reason.clone(), task.tries, None),
         };
         let progress = parts.buffer.progress(&task.id).map_err(failed)?;
-        let result = if task.state.is_final() {
-            self.agent.coordinator().result(&task.id).await.map_err(refused)?
-        } else {
-            None
-        };
+        let result = if state.is_final() { self.outcome(task).await? } else { None };
         let started = result.as_ref().map(|result| result.started).or(started);
         let finished = result.as_ref().map(|result| result.finished).or(task.state.is_final().then_some(task.updated));
         let error = match (state, &result) {
@@ -238,7 +247,7 @@ impl Api {
     }
 
     /// The file of the full result, when it is one.
-    fn location(&self, result: &buddy_router::TaskResult) -> Option<String> {
+    fn location(&self, result: &TaskResult) -> Option<String> {
         let id = match (&result.raw_artifact, &result.outcome) {
             (Some(raw), _) => raw,
             (None, Outcome::Succeeded { body: Body::Artifact { id, .. } }) => id,
@@ -341,7 +350,7 @@ impl HostApi for Api {
         } else {
             "ONLINE"
         };
-        let disk = parts.buffer.stats().map_err(failed)?.bytes_on_disk.saturating_add(parts.artifacts.used());
+        let disk = parts.disk_used().map_err(failed)?;
         let now = parts.buffer.now();
         let facts = StatusFacts {
             agent: self.agent.identity().name.to_string(),
@@ -474,15 +483,15 @@ impl HostApi for Api {
 
     async fn result(&self, id: &str) -> Result<ResultView, ApiError> {
         let task = self.read(id).await?.value;
-        if !task.state.is_final() {
+        let view = self.view(&task).await?;
+        if !view.state.is_final() {
             return Err(ApiError::new(
                 ErrorCode::Conflict,
-                format!("task {} is {} and has no result yet", task.id.short(), task.state),
+                format!("task {} is {} and has no result yet", task.id.short(), view.state.as_str()),
             )
             .with_help(format!("`buddy-host task show {}` tells how far it is", task.id.short())));
         }
-        let result = self.agent.coordinator().result(&task.id).await.map_err(refused)?;
-        let view = self.view(&task).await?;
+        let result = self.outcome(&task).await?;
         let artifacts = &self.agent.parts().artifacts;
         let (text, bytes) = match result.as_ref().map(|result| &result.outcome) {
             Some(Outcome::Succeeded { body: Body::Inline(text) }) => (Some(text.clone()), Some(text.len() as u64)),
@@ -500,7 +509,7 @@ impl HostApi for Api {
         };
         Ok(ResultView {
             id: task.id.to_string(),
-            state: state_view(task.state),
+            state: view.state,
             data: text.map(RawValue::from_string).transpose().map_err(failed)?,
             digested: task.digest.is_some(),
             location: view.result_location,

@@ -31,6 +31,9 @@ use crate::usage::{Meter, gigabytes};
 /// How long runs may go on after the host was asked to stop. A page takes seconds; what is longer has checkpoints.
 const DRAIN: Duration = Duration::from_secs(30);
 
+/// The part of `resources.max_memory_gb` that is the host's own: its engine, its caches and some running plugins.
+const HOST_MEMORY: u64 = 192 * 1024 * 1024;
+
 /// How long finished tasks and their results are kept.
 const KEEP_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
@@ -196,7 +199,7 @@ async fn parts(config: &Config, buffer: Buffer, plugins: PluginsFrom<'_>) -> Res
         ..LaunchOptions::default()
     };
     pool.max_pages = config.resources.max_browsers as usize;
-    pool.max_memory = Some(gigabytes(config.resources.max_memory_gb));
+    pool.max_memory = Some(gigabytes(config.resources.max_memory_gb).saturating_sub(HOST_MEMORY));
     Ok(Parts {
         runtime,
         plugins: set,
@@ -207,6 +210,7 @@ async fn parts(config: &Config, buffer: Buffer, plugins: PluginsFrom<'_>) -> Res
         buffer,
         artifacts: ArtifactStore::open(data.join("artifacts"), gigabytes(config.resources.temp_storage_gb)).await?,
         limits: limits(config),
+        disk_allowed: gigabytes(config.resources.temp_storage_gb),
         changed: Arc::new(Notify::new()),
     })
 }

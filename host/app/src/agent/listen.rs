@@ -84,6 +84,14 @@ impl Agent {
 
     async fn take_all(&self, tasks: Vec<Versioned<Task>>) -> Result<(), BufferError> {
         let inner = &self.inner;
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        // The owner's bound on the data folder pauses new work as a full disk does; what runs goes on.
+        let (used, allowed) = (inner.parts.disk_used()?, inner.parts.disk_allowed);
+        if used > allowed {
+            return Err(BufferError::DiskFull { free: 0, floor: used - allowed });
+        }
         let taken = tasks.into_iter().map(|task| async move {
             inner.versions.saw(&task.value.id, task.version);
             match inner.parts.buffer.take_task(task.value).await {

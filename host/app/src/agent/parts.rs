@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use buddy_browser::Pool;
-use buddy_buffer::Buffer;
+use buddy_buffer::{Buffer, BufferError};
 use buddy_egress::{Fetcher, Grant, HostRules, Proxy, RuleError};
 use buddy_router::{Task, TaskId};
 use buddy_runtime::{
@@ -75,6 +75,8 @@ pub struct Parts {
     pub artifacts: ArtifactStore,
     /// The owner's bounds.
     pub limits: RunLimits,
+    /// What buffer and artifacts may take on the disk together, in bytes.
+    pub disk_allowed: u64,
     /// Told of every change that somebody may be looking at.
     pub changed: Arc<Notify>,
 }
@@ -102,6 +104,11 @@ pub struct PluginRun<'a> {
 }
 
 impl Parts {
+    /// What buffer and artifacts take on the disk.
+    pub fn disk_used(&self) -> Result<u64, BufferError> {
+        Ok(self.buffer.stats()?.bytes_on_disk.saturating_add(self.artifacts.used()))
+    }
+
     /// The log of a task, for lines of the host's own.
     pub fn log_of(&self, task: &TaskId) -> RunLog {
         RunLog::new(self.buffer.clone(), task.clone(), Arc::clone(&self.changed))
