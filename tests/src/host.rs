@@ -216,6 +216,8 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        // Asked to end first: a host that is killed leaves its browsers to the next one on its folder, and there is none.
+        let _ = self.run(&["stop", "--now"]);
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();

@@ -7,15 +7,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use buddy_host::config::{Environment, Overrides, load};
 use buddy_host::control::api::HostApi;
 use buddy_host::control::views::SubmitRequest;
 use buddy_host::host::Host;
+use buddy_router::State;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures::StreamExt as _;
-use futures::stream;
 use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 
@@ -23,7 +24,7 @@ use tokio::runtime::Runtime;
 const TASKS: u64 = 5_000;
 
 /// Tasks submitted and not yet finished, at most: what the peers are measured with.
-const IN_FLIGHT: usize = 1_000;
+const IN_FLIGHT: u64 = 1_000;
 
 fn request() -> SubmitRequest {
     SubmitRequest {
@@ -48,24 +49,29 @@ async fn one(api: &Arc<dyn HostApi>) {
     assert!(last.is_some_and(|state| state.as_str() == "succeeded"), "{last:?}");
 }
 
-/// Submits many and waits until all are finished, `IN_FLIGHT` at a time. Whether they are is seen from the outbox and
-/// the counts, not by a watcher each.
-async fn many(api: &Arc<dyn HostApi>, count: u64) {
-    stream::iter(0..count)
-        .map(|_| async {
-            let id = api.submit(request()).await.unwrap().id;
-            loop {
-                let view = api.task(&id).await.unwrap();
-                if view.state.is_final() {
-                    assert_eq!(view.state.as_str(), "succeeded");
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(2)).await;
+/// Submits many, at most `IN_FLIGHT` ahead of what is finished, and waits until all results are applied. What is
+/// finished is read from a counter of the buffer, so that looking costs nothing.
+async fn many(host: &Host, count: u64) {
+    let (api, buffer) = (host.api(), &host.parts().buffer);
+    let finished = || buffer.count_tasks(State::Succeeded);
+    let before = finished();
+    let submitted = AtomicU64::new(0);
+    let submitter = || async {
+        loop {
+            let number = submitted.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return;
             }
-        })
-        .buffer_unordered(IN_FLIGHT)
-        .collect::<Vec<()>>()
-        .await;
+            while number.saturating_sub(finished() - before) >= IN_FLIGHT {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            api.submit(request()).await.unwrap();
+        }
+    };
+    futures::future::join_all((0..IN_FLIGHT).map(|_| submitter())).await;
+    while finished() - before < count || buffer.pending() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 fn start(runtime: &Runtime, folder: &std::path::Path) -> Host {
@@ -95,11 +101,11 @@ fn durable(criterion: &mut Criterion) {
     group.sample_size(10).measurement_time(Duration::from_secs(20)).throughput(Throughput::Elements(TASKS));
     group.bench_function("1,000 in flight", |bencher| {
         bencher.to_async(&runtime).iter_custom(|rounds| {
-            let api = Arc::clone(&api);
+            let host = &host;
             async move {
                 let began = Instant::now();
                 for _ in 0..rounds {
-                    many(&api, TASKS).await;
+                    many(host, TASKS).await;
                 }
                 began.elapsed()
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use buddy_buffer::LogLevel;
+use buddy_buffer::{BufferError, LogLevel};
 use buddy_router::route::Policy;
 use buddy_router::submit::prepare;
 use buddy_router::{Body, Demand, DigestSpec, NewTask, Outcome, State, Submission, Task, TaskId, TaskResult, UnixMs};
@@ -83,7 +83,7 @@ fn refused(error: CoordinatorError) -> ApiError {
             ApiError::new(code, error.to_string())
         }
         CoordinatorError::Conflict(error) => ApiError::new(ErrorCode::Conflict, error.to_string()),
-        CoordinatorError::Store(error @ buddy_buffer::BufferError::DiskFull { .. }) => {
+        CoordinatorError::Store(error @ BufferError::DiskFull { .. }) => {
             ApiError::new(ErrorCode::Unavailable, error.to_string())
         }
         CoordinatorError::Unreachable(_) => ApiError::new(ErrorCode::Busy, error.to_string()),
@@ -171,27 +171,27 @@ impl Api {
         let schema = schema.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         if let Ok(value) = serde_json::from_str(input) {
             for reference in find_references(&schema, &value) {
-                if reference.kind == Kind::Artifact {
-                    // One that is not there fails the task with its own sentence.
-                    bytes = bytes
-                        .saturating_add(parts.artifacts.describe(&reference.value).await.map_or(0, |known| known.size));
-                }
+                // What is not there counts nothing here: the task then fails with its own sentence.
+                bytes = bytes.saturating_add(self.size_of(reference.kind, &reference.value).await);
             }
         }
         Ok(Demand { pages: demand.pages, bytes, seconds: demand.seconds, desktop_only: demand.desktop_only })
     }
 
-    /// The result of a task that is over, also while it waits here to be pushed.
-    async fn outcome(&self, task: &Task) -> Result<Option<TaskResult>, ApiError> {
-        if !task.state.is_final() {
-            let outbox = self.agent.parts().buffer.peek_outbox(None, usize::MAX, usize::MAX).map_err(failed)?;
-            let own = |result: &TaskResult| result.task == task.id && result.lease == task.lease;
-            if let Some(waiting) = outbox.into_iter().map(|entry| entry.result).find(own) {
-                return Ok(Some(waiting));
+    /// Bytes of what an input refers to.
+    async fn size_of(&self, kind: Kind, value: &str) -> u64 {
+        let coordinator = self.agent.coordinator();
+        match kind {
+            Kind::Artifact => self.agent.parts().artifacts.describe(value).await.map_or(0, |known| known.size),
+            Kind::TaskResult => {
+                let Ok(id) = coordinator.find(value).await else { return 0 };
+                match coordinator.result(&id).await.ok().flatten().map(|result| result.outcome) {
+                    Some(Outcome::Succeeded { body: Body::Inline(text) }) => text.len() as u64,
+                    Some(Outcome::Succeeded { body: Body::Artifact { size, .. } }) => size,
+                    _ => 0,
+                }
             }
-            // Pushed meanwhile: the outbox lets go of it only after it has landed.
         }
-        self.agent.coordinator().result(&task.id).await.map_err(refused)
     }
 
     /// What the coordinator knows of a task and, while this host holds it, what the buffer knows better.
@@ -201,11 +201,19 @@ impl Api {
         let here =
             local.filter(|local| !task.state.is_final() && local.task.lease == task.lease && task.state.is_held());
         let (state, reason, attempt, started) = match &here {
+            // Finished here and not pushed yet: it is over when its result is applied, so that who sees that can read it.
+            Some(local) if local.task.state.is_final() => {
+                (State::Running, "its result is on its way".to_owned(), local.task.tries, local.started)
+            }
             Some(local) => (local.task.state, local.task.reason.clone(), local.task.tries, local.started),
             None => (task.state, task.reason.clone(), task.tries, None),
         };
         let progress = parts.buffer.progress(&task.id).map_err(failed)?;
-        let result = if state.is_final() { self.outcome(task).await? } else { None };
+        let result = if task.state.is_final() {
+            self.agent.coordinator().result(&task.id).await.map_err(refused)?
+        } else {
+            None
+        };
         let started = result.as_ref().map(|result| result.started).or(started);
         let finished = result.as_ref().map(|result| result.finished).or(task.state.is_final().then_some(task.updated));
         let error = match (state, &result) {
@@ -345,10 +353,12 @@ impl HostApi for Api {
         let push = self.agent.pusher().status();
         let status = if self.agent.is_draining() {
             "DRAINING"
-        } else if self.agent.paused().is_some() {
-            "DISK FULL"
         } else {
-            "ONLINE"
+            match self.agent.paused() {
+                None => "ONLINE",
+                Some(BufferError::DiskFull { .. }) => "DISK FULL",
+                Some(_) => "BUFFER BROKEN",
+            }
         };
         let disk = parts.disk_used().map_err(failed)?;
         let now = parts.buffer.now();
@@ -491,7 +501,7 @@ impl HostApi for Api {
             )
             .with_help(format!("`buddy-host task show {}` tells how far it is", task.id.short())));
         }
-        let result = self.outcome(&task).await?;
+        let result = self.agent.coordinator().result(&task.id).await.map_err(refused)?;
         let artifacts = &self.agent.parts().artifacts;
         let (text, bytes) = match result.as_ref().map(|result| &result.outcome) {
             Some(Outcome::Succeeded { body: Body::Inline(text) }) => (Some(text.clone()), Some(text.len() as u64)),

@@ -1,20 +1,32 @@
 //! Large bodies, kept as files of the data folder.
 //!
-//! An artifact is two files, `ID` and `ID.json`: its bytes and what is known of them. It is written under another name,
-//! synced, and renamed into place, description last: so an artifact with a description is whole. Ids are 128 random
-//! bits: who does not know one cannot guess it, and a path can never be made of it.
+//! An artifact is two files, `ID` and `ID.json`: its bytes and what is known of them. Both are written under another
+//! name, synced, and renamed into place, description last: so an artifact with a description is whole, and what
+//! [`ArtifactFile::finish`] returned is there after a power cut. A failure on the way leaves neither file. Ids are 128
+//! random bits: who does not know one cannot guess it, and a path can never be made of it. Folder and files are
+//! private to the user.
 //!
-//! Everything that is kept counts against one budget of the data folder ([`Budget`]); what would pass it is refused.
+//! Artifacts stay until they are removed, by id or with their task; the description goes first. A removal is not
+//! synced: a power cut may undo it or leave half of a pair. [`ArtifactStore::open`] removes the halves, and the host
+//! removes again what belongs to tasks that are gone ([`ArtifactStore::tasks`]).
+//!
+//! Everything that is kept, descriptions included, counts against one budget of the data folder ([`Budget`]); what
+//! would pass it is refused.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use buddy_router::TaskId;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
+
+use crate::platform;
 
 /// Longest name that is kept, in bytes; more is cut.
 const MAX_NAME: usize = 200;
@@ -81,16 +93,25 @@ impl Budget {
         }
     }
 
+    /// Never below nothing: somebody may have made a file larger since it was counted.
     fn give_back(&self, bytes: u64) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        let less = |used: u64| Some(used.saturating_sub(bytes));
+        // The closure never declines, so there is no error to look at.
+        let _ = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
     }
 }
+
+/// The ids of each task's artifacts.
+type Owners = BTreeMap<TaskId, BTreeSet<String>>;
 
 /// The artifacts of one data folder.
 #[derive(Debug, Clone)]
 pub struct ArtifactStore {
     folder: PathBuf,
     budget: Arc<Budget>,
+    /// Read from the descriptions when first asked for, and kept up to date from then on: a start does not wait for
+    /// it, and a sweep over many tasks reads every description once.
+    owners: Arc<Mutex<Option<Owners>>>,
 }
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ArtifactError {
@@ -103,25 +124,91 @@ fn is_id(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-impl ArtifactStore {
-    /// Opens the folder, removes what an ended process left half written, and counts what is there.
-    pub async fn open(folder: PathBuf, allowed: u64) -> Result<Self, ArtifactError> {
-        tokio::fs::create_dir_all(&folder).await.map_err(io(&folder))?;
-        let mut used = 0u64;
-        let mut entries = tokio::fs::read_dir(&folder).await.map_err(io(&folder))?;
-        while let Some(entry) = entries.next_entry().await.map_err(io(&folder))? {
-            let path = entry.path();
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            let half_written = name.starts_with("new-");
-            let body_alone = is_id(&name) && !folder.join(format!("{name}.json")).exists();
-            if half_written || body_alone {
-                tokio::fs::remove_file(&path).await.map_err(io(&path))?;
-            } else {
-                used = used.saturating_add(entry.metadata().await.map_err(io(&path))?.len());
+/// Runs file system calls where they may block.
+async fn blocking<T: Send + 'static>(
+    folder: &Path,
+    work: impl FnOnce() -> Result<T, ArtifactError> + Send + 'static,
+) -> Result<T, ArtifactError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|ended| Err(io(folder)(std::io::Error::other(ended))))
+}
+
+/// Removes a file if it is there; the bytes it had.
+fn remove_if_there(path: &Path) -> Result<Option<u64>, ArtifactError> {
+    let removed = fs::symlink_metadata(path).and_then(|known| fs::remove_file(path).map(|()| known.len()));
+    match removed {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io(path)(error)),
+    }
+}
+
+/// Removes the halves of pairs, and counts the bytes of the rest.
+fn tidy(folder: &Path) -> Result<u64, ArtifactError> {
+    let mut used = 0u64;
+    for entry in fs::read_dir(folder).map_err(io(folder))? {
+        let entry = entry.map_err(io(folder))?;
+        let path = entry.path();
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let other_half = match name.strip_suffix(".json") {
+            Some(id) if is_id(id) => Some(folder.join(id)),
+            None if is_id(&name) => Some(path.with_extension("json")),
+            _ => None,
+        };
+        let alone = match other_half {
+            Some(other) => !other.try_exists().map_err(io(&other))?,
+            None => false,
+        };
+        if name.starts_with("new-") || alone {
+            remove_if_there(&path)?;
+        } else {
+            used = used.saturating_add(entry.metadata().map_err(io(&path))?.len());
+        }
+    }
+    Ok(used)
+}
+
+/// Reads whose each artifact is. A description that cannot be read is left alone and told of in the log: deleting
+/// what one does not understand would be worse than keeping it.
+fn read_owners(folder: &Path) -> Result<Owners, ArtifactError> {
+    let mut owners = Owners::new();
+    for entry in fs::read_dir(folder).map_err(io(folder))? {
+        let path = entry.map_err(io(folder))?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let Some(id) = name.strip_suffix(".json").filter(|id| is_id(id)) else { continue };
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            // Removed since the folder was listed.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(io(&path)(error)),
+        };
+        match serde_json::from_slice::<Description>(&text) {
+            Ok(known) => {
+                owners.entry(known.task).or_default().insert(id.to_owned());
+            }
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "an artifact's description is damaged: the artifact is kept until somebody removes it");
             }
         }
-        Ok(Self { folder, budget: Arc::new(Budget { allowed, used: AtomicU64::new(used) }) })
+    }
+    Ok(owners)
+}
+
+impl ArtifactStore {
+    /// Opens the folder, removes what an ended process left half written or half removed, and counts what is there.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, read or tidied.
+    pub async fn open(folder: PathBuf, allowed: u64) -> Result<Self, ArtifactError> {
+        let place = folder.clone();
+        let used = blocking(&folder, move || {
+            platform::private_folder(&place).map_err(io(&place))?;
+            tidy(&place)
+        })
+        .await?;
+        let budget = Arc::new(Budget { allowed, used: AtomicU64::new(used) });
+        Ok(Self { folder, budget, owners: Arc::default() })
     }
 
     /// Bytes that artifacts take now.
@@ -134,19 +221,31 @@ impl ArtifactStore {
         if is_id(id) { Ok(self.folder.join(id)) } else { Err(ArtifactError::NotFound(id.to_owned())) }
     }
 
+    fn temporary(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("new-{id}"))
+    }
+
     /// Begins one.
+    ///
+    /// # Errors
+    /// When the file cannot be made.
     pub async fn create(&self, task: TaskId, name: &str, media_type: &str) -> Result<ArtifactFile, ArtifactError> {
         let id = format!("{:032x}", rand::random::<u128>());
-        let temporary = self.folder.join(format!("new-{id}"));
-        let file = File::create_new(&temporary).await.map_err(io(&temporary))?;
+        let temporary = self.temporary(&id);
+        let budget = Arc::clone(&self.budget);
+        let (file, unfinished) = blocking(&self.folder, move || {
+            let file = platform::create_private(&temporary).map_err(io(&temporary))?;
+            Ok((file, Unfinished { budget, taken: 0, files: vec![temporary] }))
+        })
+        .await?;
         let mut kept = name.to_owned();
         while kept.len() > MAX_NAME {
             kept.pop();
         }
         Ok(ArtifactFile {
             store: self.clone(),
-            temporary: Some(temporary),
-            file,
+            file: File::from_std(file),
+            unfinished,
             hash: Sha256::new(),
             description: Description {
                 id,
@@ -172,7 +271,7 @@ impl ArtifactStore {
         match tokio::fs::read(&path).await {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|error| ArtifactError::Io { path, source: std::io::Error::other(error) }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(ArtifactError::NotFound(id.to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(ArtifactError::NotFound(id.to_owned())),
             Err(source) => Err(ArtifactError::Io { path, source }),
         }
     }
@@ -182,7 +281,7 @@ impl ArtifactStore {
         let path = self.path(id)?;
         let mut file = match File::open(&path).await {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(ArtifactError::NotFound(id.to_owned()));
             }
             Err(source) => return Err(ArtifactError::Io { path, source }),
@@ -192,61 +291,221 @@ impl ArtifactStore {
         file.take(len as u64).read_to_end(&mut bytes).await.map_err(io(&path))?;
         Ok(bytes)
     }
+
+    /// Removes one, its description first; the bytes that this freed.
+    ///
+    /// Who has it open may read on, and sees the end of nothing.
+    ///
+    /// # Errors
+    /// [`ArtifactError::NotFound`] when there is none; [`ArtifactError::Io`] when a file cannot be removed: the artifact
+    /// may be there no more, but its bytes count until another call, or the next start, removes them.
+    pub async fn remove(&self, id: &str) -> Result<u64, ArtifactError> {
+        self.path(id)?;
+        let (store, id) = (self.clone(), id.to_owned());
+        blocking(&self.folder, move || {
+            let freed = store.remove_files(&id)?;
+            if let Some(owners) = store.lock_owners().as_mut() {
+                owners.retain(|_, ids| {
+                    ids.remove(&id);
+                    !ids.is_empty()
+                });
+            }
+            freed.ok_or(ArtifactError::NotFound(id))
+        })
+        .await
+    }
+
+    /// Removes all finished artifacts of a task; the bytes that this freed, 0 when it has none.
+    ///
+    /// One that is still being written stays: call this when the task no longer runs.
+    ///
+    /// # Errors
+    /// As of [`remove`](Self::remove), at the first artifact that cannot be removed: another call goes on from there.
+    pub async fn remove_of(&self, task: &TaskId) -> Result<u64, ArtifactError> {
+        let (store, task) = (self.clone(), task.clone());
+        blocking(&self.folder, move || {
+            let ids = store.with_owners(|owners| owners.get(&task).cloned().unwrap_or_default())?;
+            let mut freed = 0u64;
+            for id in ids {
+                freed = freed.saturating_add(store.remove_files(&id)?.unwrap_or(0));
+                store.with_owners(|owners| {
+                    if let Some(left) = owners.get_mut(&task) {
+                        left.remove(&id);
+                        if left.is_empty() {
+                            owners.remove(&task);
+                        }
+                    }
+                })?;
+            }
+            Ok(freed)
+        })
+        .await
+    }
+
+    /// All tasks that have finished artifacts.
+    ///
+    /// # Errors
+    /// When the folder or a description in it cannot be read.
+    pub async fn tasks(&self) -> Result<BTreeSet<TaskId>, ArtifactError> {
+        let store = self.clone();
+        blocking(&self.folder, move || store.with_owners(|owners| owners.keys().cloned().collect())).await
+    }
+
+    fn lock_owners(&self) -> MutexGuard<'_, Option<Owners>> {
+        // Each change under the lock is one call of a map: a panic leaves none half done.
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Under the lock, which is held while the descriptions are read for the first time: an artifact that is finished
+    /// meanwhile waits to be added, and is then in the map whether or not the reading saw it.
+    fn with_owners<T>(&self, look: impl FnOnce(&mut Owners) -> T) -> Result<T, ArtifactError> {
+        let mut owners = self.lock_owners();
+        let known = match owners.take() {
+            Some(known) => known,
+            None => read_owners(&self.folder)?,
+        };
+        Ok(look(owners.insert(known)))
+    }
+
+    /// Removes both files, description first; the bytes, or nothing when neither was there.
+    fn remove_files(&self, id: &str) -> Result<Option<u64>, ArtifactError> {
+        let body = self.path(id)?;
+        let mut freed = None;
+        for path in [body.with_extension("json"), body] {
+            if let Some(bytes) = remove_if_there(&path)? {
+                self.budget.give_back(bytes);
+                freed = Some(freed.unwrap_or(0) + bytes);
+            }
+        }
+        Ok(freed)
+    }
+
+    /// Makes an artifact of a written body. On an error `unfinished` takes everything back.
+    fn keep(
+        &self,
+        file: fs::File,
+        mut unfinished: Unfinished,
+        description: Description,
+    ) -> Result<Description, ArtifactError> {
+        let temporary = self.temporary(&description.id);
+        file.sync_all().map_err(io(&temporary))?;
+        // A write that failed, or was given up half way, and whose caller finishes nevertheless.
+        let written = file.metadata().map_err(io(&temporary))?.len();
+        if written != description.size {
+            let cut = format!("{written} of {} bytes were written", description.size);
+            return Err(io(&temporary)(std::io::Error::other(cut)));
+        }
+        drop(file);
+        let body = self.folder.join(&description.id);
+        let path = body.with_extension("json");
+        // A description of strings and numbers is always JSON.
+        let text = serde_json::to_vec(&description).map_err(|error| io(&path)(error.into()))?;
+        unfinished.take(text.len() as u64)?;
+        let half = self.folder.join(format!("new-{}.json", description.id));
+        let mut file = platform::create_private(&half).map_err(io(&half))?;
+        unfinished.files.push(half.clone());
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(io(&half))?;
+        drop(file);
+        unfinished.rename(&temporary, body)?;
+        unfinished.rename(&half, path)?;
+        platform::sync_folder(&self.folder).map_err(io(&self.folder))?;
+        unfinished.keep();
+        if let Some(owners) = self.lock_owners().as_mut() {
+            owners.entry(description.task.clone()).or_default().insert(description.id.clone());
+        }
+        Ok(description)
+    }
+}
+
+/// The files of an artifact that is not yet one, and the bytes taken for them. Dropped, it removes and gives back.
+#[derive(Debug)]
+struct Unfinished {
+    budget: Arc<Budget>,
+    taken: u64,
+    /// The body, then the description if it was begun.
+    files: Vec<PathBuf>,
+}
+
+impl Unfinished {
+    fn take(&mut self, bytes: u64) -> Result<(), ArtifactError> {
+        self.budget.take(bytes)?;
+        self.taken += bytes;
+        Ok(())
+    }
+
+    fn rename(&mut self, from: &Path, to: PathBuf) -> Result<(), ArtifactError> {
+        fs::rename(from, &to).map_err(io(from))?;
+        for file in &mut self.files {
+            if *file == from {
+                file.clone_from(&to);
+            }
+        }
+        Ok(())
+    }
+
+    /// They are an artifact now.
+    fn keep(mut self) {
+        self.files.clear();
+        self.taken = 0;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        // From the last: a description is never without its body.
+        while let Some(path) = self.files.pop() {
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "an unfinished artifact could not be removed; the next start does");
+            }
+        }
+        self.budget.give_back(self.taken);
+    }
 }
 
 /// An artifact that is being written. Dropped before [`finish`](Self::finish), it leaves nothing behind.
 #[derive(Debug)]
 pub struct ArtifactFile {
     store: ArtifactStore,
-    temporary: Option<PathBuf>,
+    // Before `unfinished`, so that it is closed when its file is removed.
     file: File,
+    unfinished: Unfinished,
     hash: Sha256,
     description: Description,
 }
 
 impl ArtifactFile {
-    fn temporary(&self) -> &Path {
-        self.temporary.as_deref().unwrap_or(&self.store.folder)
+    fn temporary(&self) -> PathBuf {
+        self.store.temporary(&self.description.id)
     }
 
     /// Appends.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Full`]: nothing was appended, and what came before can be finished. [`ArtifactError::Io`]: how
+    /// much was appended is unknown, and [`finish`](Self::finish) will fail too.
     pub async fn write(&mut self, bytes: &[u8]) -> Result<(), ArtifactError> {
         let len = bytes.len() as u64;
-        self.store.budget.take(len)?;
+        self.unfinished.take(len)?;
         self.description.size += len;
         self.hash.update(bytes);
-        self.file.write_all(bytes).await.map_err(io(self.temporary()))
+        self.file.write_all(bytes).await.map_err(|error| io(&self.temporary())(error))
     }
 
-    /// On disk when this returns.
-    pub async fn finish(mut self) -> Result<Description, ArtifactError> {
-        self.file.flush().await.map_err(io(self.temporary()))?;
-        self.file.sync_data().await.map_err(io(self.temporary()))?;
-        self.description.sha256 = hex::encode(std::mem::take(&mut self.hash).finalize());
-        let body = self.store.folder.join(&self.description.id);
-        tokio::fs::rename(self.temporary(), &body).await.map_err(io(self.temporary()))?;
-        self.temporary = None;
-        let description = self.description.clone();
-        let path = body.with_extension("json");
-        // A description of strings and numbers is always JSON.
-        let text = serde_json::to_vec(&description)
-            .map_err(|error| ArtifactError::Io { path: path.clone(), source: std::io::Error::other(error) })?;
-        let half = self.store.folder.join(format!("new-{}.json", description.id));
-        tokio::fs::write(&half, &text).await.map_err(io(&half))?;
-        tokio::fs::rename(&half, &path).await.map_err(io(&half))?;
-        crate::platform::sync_folder(&self.store.folder).await.map_err(io(&self.store.folder))?;
-        Ok(description)
-    }
-}
-
-impl Drop for ArtifactFile {
-    fn drop(&mut self) {
-        if let Some(temporary) = self.temporary.take() {
-            self.store.budget.give_back(self.description.size);
-            if let Err(error) = std::fs::remove_file(&temporary) {
-                tracing::warn!(path = %temporary.display(), %error, "an unfinished artifact could not be removed");
-            }
-        }
+    /// On disk when this returns. Its description counts against the budget as well.
+    ///
+    /// Given up while it waits, it either leaves nothing or a whole artifact, which goes with its task.
+    ///
+    /// # Errors
+    /// Nothing is left of the artifact then, and its bytes are given back.
+    pub async fn finish(self) -> Result<Description, ArtifactError> {
+        let temporary = self.temporary();
+        // Dropped from the last: the file is closed before `unfinished` removes it.
+        let Self { store, unfinished, mut file, hash, mut description } = self;
+        file.flush().await.map_err(io(&temporary))?;
+        let file = file.into_std().await;
+        description.sha256 = hex::encode(hash.finalize());
+        let folder = store.folder.clone();
+        blocking(&folder, move || store.keep(file, unfinished, description)).await
     }
 }
 
@@ -306,5 +565,153 @@ mod tests {
         for bad in ["../secret", "", "a/b", "..", &"A".repeat(32)] {
             assert!(matches!(store.read(bad, 0, 1).await, Err(ArtifactError::NotFound(_))), "{bad}");
         }
+    }
+
+    /// The folder's names, sorted.
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn on_disk(folder: &Path) -> u64 {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+    }
+
+    #[tokio::test]
+    async fn what_counts_is_what_lies_on_the_disk_descriptions_included() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ArtifactStore::open(folder.path().to_owned(), 10_000).await.unwrap();
+        store.put(task(), "a", "text/plain", b"0123456789").await.unwrap();
+        assert!(store.used() > 10);
+        assert_eq!(store.used(), on_disk(folder.path()));
+        let again = ArtifactStore::open(folder.path().to_owned(), 10_000).await.unwrap();
+        assert_eq!(again.used(), store.used());
+    }
+
+    #[tokio::test]
+    async fn a_removed_artifact_is_gone_and_its_bytes_are_given_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ArtifactStore::open(folder.path().to_owned(), 10_000).await.unwrap();
+        let kept = store.put(task(), "a", "text/plain", b"kept").await.unwrap();
+        let before = store.used();
+        let id = store.put(task(), "b", "text/plain", b"removed").await.unwrap();
+        let bytes = store.used() - before;
+        assert_eq!(store.remove(&id).await.unwrap(), bytes);
+        assert_eq!(store.used(), before);
+        assert_eq!(names(folder.path()), [kept.clone(), format!("{kept}.json")]);
+        for gone in [id.as_str(), "../secret"] {
+            assert!(matches!(store.remove(gone).await, Err(ArtifactError::NotFound(_))), "{gone}");
+        }
+        assert!(matches!(store.read(&id, 0, 1).await, Err(ArtifactError::NotFound(_))));
+        assert_eq!(store.read(&kept, 0, 10).await.unwrap(), b"kept");
+    }
+
+    #[tokio::test]
+    async fn all_artifacts_of_a_task_go_with_it_and_those_of_others_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ArtifactStore::open(folder.path().to_owned(), 10_000).await.unwrap();
+        let (gone, stays) = (TaskId::from_random(1), TaskId::from_random(2));
+        let kept = store.put(stays.clone(), "a", "text/plain", b"kept").await.unwrap();
+        let before = store.used();
+        store.put(gone.clone(), "b", "text/plain", b"one").await.unwrap();
+        store.put(gone.clone(), "c", "text/plain", b"two").await.unwrap();
+        // By another instance, which knows the tasks only from the files.
+        let store = ArtifactStore::open(folder.path().to_owned(), 10_000).await.unwrap();
+        let bytes = store.used() - before;
+        assert_eq!(store.remove_of(&gone).await.unwrap(), bytes);
+        assert_eq!(store.remove_of(&gone).await.unwrap(), 0);
+        assert_eq!(store.used(), before);
+        assert_eq!(names(folder.path()), [kept.clone(), format!("{kept}.json")]);
+    }
+
+    #[tokio::test]
+    async fn the_tasks_that_have_artifacts_are_known_through_writing_removing_and_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ArtifactStore::open(folder.path().to_owned(), 10_000).await.unwrap();
+        let (one, two) = (TaskId::from_random(1), TaskId::from_random(2));
+        let of = |tasks: &[&TaskId]| tasks.iter().map(|task| (*task).clone()).collect::<BTreeSet<_>>();
+        store.put(one.clone(), "a", "text/plain", b"1").await.unwrap();
+        assert_eq!(store.tasks().await.unwrap(), of(&[&one]));
+        let id = store.put(two.clone(), "b", "text/plain", b"2").await.unwrap();
+        let unfinished = store.create(TaskId::from_random(3), "c", "text/plain").await.unwrap();
+        assert_eq!(store.tasks().await.unwrap(), of(&[&one, &two]));
+        drop(unfinished);
+        store.remove(&id).await.unwrap();
+        assert_eq!(store.tasks().await.unwrap(), of(&[&one]));
+        let again = ArtifactStore::open(folder.path().to_owned(), 10_000).await.unwrap();
+        assert_eq!(again.tasks().await.unwrap(), of(&[&one]));
+        again.remove_of(&one).await.unwrap();
+        assert_eq!(again.tasks().await.unwrap(), of(&[]));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_description_hides_no_other_task_and_is_not_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ArtifactStore::open(folder.path().to_owned(), 10_000).await.unwrap();
+        let id = store.put(TaskId::from_random(1), "a", "text/plain", b"1").await.unwrap();
+        store.put(task(), "b", "text/plain", b"2").await.unwrap();
+        fs::write(folder.path().join(format!("{id}.json")), b"{").unwrap();
+        assert_eq!(store.tasks().await.unwrap(), BTreeSet::from([task()]));
+        assert_eq!(store.read(&id, 0, 1).await.unwrap(), b"1");
+        store.remove(&id).await.unwrap();
+        assert!(matches!(store.read(&id, 0, 1).await, Err(ArtifactError::NotFound(_))));
+    }
+
+    #[tokio::test]
+    async fn half_a_pair_from_a_power_cut_is_removed_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("0".repeat(32)), b"no description").unwrap();
+        fs::write(folder.path().join(format!("{}.json", "1".repeat(32))), b"no body").unwrap();
+        fs::write(folder.path().join(format!("new-{}.json", "2".repeat(32))), b"half").unwrap();
+        let store = ArtifactStore::open(folder.path().to_owned(), 10_000).await.unwrap();
+        assert_eq!(names(folder.path()), [""; 0]);
+        assert_eq!(store.used(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_description_that_passes_the_bound_or_cannot_be_placed_leaves_nothing_of_the_artifact() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ArtifactStore::open(folder.path().to_owned(), 10).await.unwrap();
+        let full = store.put(task(), "a", "text/plain", b"0123456789").await;
+        assert!(matches!(full, Err(ArtifactError::Full { allowed: 10, .. })), "{full:?}");
+        assert_eq!((store.used(), names(folder.path())), (0, vec![]));
+
+        let store = ArtifactStore::open(folder.path().to_owned(), 10_000).await.unwrap();
+        let mut file = store.create(task(), "a", "text/plain").await.unwrap();
+        file.write(b"0123456789").await.unwrap();
+        let in_the_way = format!("{}.json", file.description.id);
+        fs::create_dir(folder.path().join(&in_the_way)).unwrap();
+        let failed = file.finish().await;
+        assert!(matches!(failed, Err(ArtifactError::Io { .. })), "{failed:?}");
+        assert_eq!((store.used(), names(folder.path())), (0, vec![in_the_way]));
+    }
+
+    #[tokio::test]
+    async fn a_body_with_fewer_bytes_than_were_given_is_no_artifact() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ArtifactStore::open(folder.path().to_owned(), 10_000).await.unwrap();
+        let mut file = store.create(task(), "a", "text/plain").await.unwrap();
+        file.write(b"0123456789").await.unwrap();
+        file.file.flush().await.unwrap();
+        file.file.set_len(4).await.unwrap();
+        let failed = file.finish().await.unwrap_err().to_string();
+        assert!(failed.contains("4 of 10 bytes were written"), "{failed}");
+        assert_eq!((store.used(), names(folder.path())), (0, vec![]));
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn folder_and_files_are_private_to_the_user() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("artifacts");
+        let store = ArtifactStore::open(folder.clone(), 10_000).await.unwrap();
+        let id = store.put(task(), "a", "text/plain", b"secret").await.unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&folder), 0o700);
+        assert_eq!(mode(&folder.join(&id)), 0o600);
+        assert_eq!(mode(&folder.join(format!("{id}.json"))), 0o600);
     }
 }

@@ -31,6 +31,9 @@ use crate::usage::{Meter, gigabytes};
 /// How long runs may go on after the host was asked to stop. A page takes seconds; what is longer has checkpoints.
 const DRAIN: Duration = Duration::from_secs(30);
 
+/// How long interrupted runs may take to end: their grace of half a second, and time to write it down.
+const INTERRUPT: Duration = Duration::from_secs(10);
+
 /// The part of `resources.max_memory_gb` that is the host's own: its engine, its caches and some running plugins.
 const HOST_MEMORY: u64 = 192 * 1024 * 1024;
 
@@ -119,6 +122,11 @@ pub enum HostError {
     /// `exec`: the input or the output is no JSON.
     #[error("{0}")]
     Json(String),
+    /// A part of the host that never ends has ended.
+    #[error(
+        "the host's {0} ended by itself, which is a fault: start the host again; nothing that was accepted is lost"
+    )]
+    LoopEnded(&'static str),
     /// The signals of the system cannot be heard.
     #[error("the signals of the system cannot be heard: {0}")]
     Signals(std::io::Error),
@@ -210,6 +218,7 @@ async fn parts(config: &Config, buffer: Buffer, plugins: PluginsFrom<'_>) -> Res
         buffer,
         artifacts: ArtifactStore::open(data.join("artifacts"), gigabytes(config.resources.temp_storage_gb)).await?,
         limits: limits(config),
+        browsers: config.resources.max_browsers > 0,
         disk_allowed: gigabytes(config.resources.temp_storage_gb),
         changed: Arc::new(Notify::new()),
     })
@@ -237,8 +246,16 @@ async fn open_buffer(folder: PathBuf) -> Result<Buffer, HostError> {
 /// Runs the host until it is stopped.
 pub async fn run(config: Config, _options: RunOptions) -> Result<(), HostError> {
     let mut host = Host::start(config).await?;
-    let displaced = host.until_asked_to_stop().await?;
-    host.stop(displaced).await
+    match host.until_asked_to_stop().await {
+        Ok(displaced) => host.stop(displaced).await,
+        Err(broken) => {
+            // Why it ends is what counts; what fails on the way down is for the log.
+            if let Err(error) = host.stop(None).await {
+                tracing::error!(%error, "the host could not be taken down in order");
+            }
+            Err(broken)
+        }
+    }
 }
 
 /// A running host.
@@ -264,6 +281,9 @@ impl Host {
             return Err(HostError::NoCloud);
         }
         let name = AgentName::try_from(config.agent.name.clone())?;
+        if let Some(project) = &config.firebase.project_id {
+            tracing::warn!(project, "Firebase is configured, and this version queues tasks on this computer only");
+        }
         let data = config.storage.path.clone();
         make(&data).await?;
         make(&config.plugins.folder).await?;
@@ -320,6 +340,11 @@ impl Host {
         Arc::clone(&self.api) as Arc<dyn HostApi>
     }
 
+    /// What its runs share.
+    pub fn parts(&self) -> &Arc<Parts> {
+        self.agent.parts()
+    }
+
     /// Until somebody wants it to stop and its runs had their time, or another process has its place.
     pub async fn until_asked_to_stop(&mut self) -> Result<Option<Displaced>, HostError> {
         self.loops.until_stopped(&self.agent, self.asked.clone()).await
@@ -329,16 +354,23 @@ impl Host {
     pub async fn stop(self, displaced: Option<Displaced>) -> Result<(), HostError> {
         let Self { agent, api, asked: _, ended, loops, control } = self;
         agent.interrupt();
-        agent.idle().await;
+        // Runs end by themselves within their grace; what does not is left to the next start.
+        let _ = tokio::time::timeout(INTERRUPT, agent.idle()).await;
         ended.cancel();
-        loops.end().await?;
-        if displaced.is_none() {
-            agent.coordinator().retire(&agent.identity().name, agent.identity().boot).await?;
-        }
+        // Everything is taken down, whatever fails on the way; the first failure is the one to tell.
+        let ended = loops.end().await;
+        // A start that was under way when the loops were told to end.
+        let _ = tokio::time::timeout(INTERRUPT, agent.idle()).await;
+        let retired = match displaced {
+            None => agent.coordinator().retire(&agent.identity().name, agent.identity().boot).await,
+            Some(_) => Ok(()),
+        };
         agent.parts().pool.close().await;
         control.finish().await;
         drop(api);
         agent.parts().buffer.close().await;
+        ended?;
+        retired?;
         tracing::info!("stopped");
         displaced.map_or(Ok(()), |displaced| Err(displaced.into()))
     }
@@ -349,6 +381,7 @@ struct Loops {
     set: tokio::task::JoinSet<()>,
     pusher: tokio::task::JoinHandle<Result<(), BufferError>>,
     beat: tokio::task::JoinHandle<Displaced>,
+    pusher_ended: bool,
 }
 
 impl Loops {
@@ -377,7 +410,7 @@ impl Loops {
         let pusher = tokio::spawn(async move { pusher.run(stop).await });
         let own = agent.clone();
         let beat = tokio::spawn(async move { own.beat(beat).await });
-        Self { set: loops, pusher, beat }
+        Self { set: loops, pusher, beat, pusher_ended: false }
     }
 
     /// Until the host was asked to stop and its runs had their time, or another process has its place.
@@ -394,6 +427,13 @@ impl Loops {
             () = asked => {}
             signal = crate::platform::asked_to_end() => signal.map_err(HostError::Signals)?,
             displaced = &mut self.beat => return Ok(displaced.ok()),
+            // None of these ends while the host runs, unless something is broken that a restart may mend.
+            ended = &mut self.pusher => {
+                self.pusher_ended = true;
+                ended.unwrap_or(Err(BufferError::Closed))?;
+                return Err(HostError::LoopEnded("pusher"));
+            }
+            Some(_) = self.set.join_next() => return Err(HostError::LoopEnded("task loop")),
         }
         agent.drain();
         if *stop.borrow() == Stop::Now {
@@ -421,7 +461,9 @@ impl Loops {
     async fn end(mut self) -> Result<(), HostError> {
         self.beat.abort();
         while self.set.join_next().await.is_some() {}
-        self.pusher.await.unwrap_or(Err(BufferError::Closed))?;
+        if !self.pusher_ended {
+            self.pusher.await.unwrap_or(Err(BufferError::Closed))?;
+        }
         Ok(())
     }
 }

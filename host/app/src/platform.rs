@@ -1,7 +1,7 @@
 //! All that differs between operating systems: folders, private files, processes.
 
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -37,6 +37,21 @@ pub fn create_private(path: &Path) -> io::Result<File> {
         options.mode(0o600);
     }
     options.open(path)
+}
+
+/// Creates a folder, and those above it that are missing, that only its owner can enter. One that exists stays as it
+/// is: it may be anybody's.
+///
+/// On Windows a new folder takes the access list of the one it is in.
+pub fn private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt as _;
+        builder.mode(0o700);
+    }
+    builder.create(path)
 }
 
 /// Starts a program that outlives this one and its terminal.
@@ -82,25 +97,6 @@ pub fn terminate(pid: u32) -> bool {
     with_process(pid, sysinfo::Process::kill).unwrap_or(false)
 }
 
-/// Programs that are Chromium or close enough, in the order to try: names to look up in `PATH`, then known places.
-pub fn chromium_candidates() -> &'static [&'static str] {
-    if cfg!(windows) {
-        &[
-            "chrome.exe",
-            r"C:\Program Files\Google\Chrome\Application\chrome.exe",
-            r"C:\Program Files (x86)\Google\Chrome\Application\chrome.exe",
-            r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
-        ]
-    } else if cfg!(target_os = "macos") {
-        &[
-            "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-            "/Applications/Chromium.app/Contents/MacOS/Chromium",
-        ]
-    } else {
-        &["chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "/snap/bin/chromium"]
-    }
-}
-
 /// The command that installs Chromium here.
 pub fn chromium_install() -> &'static str {
     if cfg!(windows) {
@@ -113,17 +109,10 @@ pub fn chromium_install() -> &'static str {
 }
 
 /// Makes the names in a folder durable: what was renamed into it is there after a power cut.
-#[cfg(unix)]
-pub async fn sync_folder(folder: &Path) -> io::Result<()> {
-    let folder = tokio::fs::File::open(folder).await?;
-    folder.sync_all().await
-}
-
-/// Makes the names in a folder durable. Windows does not open folders for that; NTFS journals names by itself.
-#[cfg(windows)]
-#[allow(clippy::unused_async)] // the same shape as elsewhere
-pub async fn sync_folder(_folder: &Path) -> io::Result<()> {
-    Ok(())
+///
+/// Windows does not open folders for that; NTFS journals names by itself.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(windows) { Ok(()) } else { File::open(folder)?.sync_all() }
 }
 
 /// Completes when the process is asked to end: Ctrl-C, and on Unix SIGTERM.
@@ -165,5 +154,19 @@ mod tests {
         let file = create_private(&path).unwrap();
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(create_private(&path).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_folder_is_its_owners_only_and_one_that_exists_is_left_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let above = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let folder = above.path().join("data/artifacts");
+        private_folder(&folder).unwrap();
+        assert_eq!((mode(&folder), mode(folder.parent().unwrap())), (0o700, 0o700));
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o750)).unwrap();
+        private_folder(&folder).unwrap();
+        assert_eq!(mode(&folder), 0o750);
     }
 }

@@ -43,6 +43,9 @@ pub enum Taken {
     New,
     /// It was here under an older lease, and begins anew under this one; its tries and checkpoints stay.
     NewLease,
+    /// It was here under this lease, handed back in a write that never landed: it may start again, not before the
+    /// moment that the hand-back named.
+    Resumed,
     /// It was here under this lease: nothing was written.
     Same,
 }
@@ -200,7 +203,7 @@ impl Tx<'_> {
         let old = self.task(&task.id)?;
         let taken = match &old {
             None => Taken::New,
-            Some(old) if old.task.lease == task.lease => return Ok(Taken::Same),
+            Some(old) if old.task.lease == task.lease => return self.take_again(old),
             Some(old) if old.task.lease > task.lease => {
                 return Err(BufferError::StaleLease { task: task.id, given: task.lease, found: old.task.lease });
             }
@@ -215,6 +218,20 @@ impl Tx<'_> {
         let local = LocalTask { task, received: self.now(), started: None, finished: None, goes_at: None };
         self.save(old.as_ref(), &local)?;
         Ok(taken)
+    }
+
+    /// Takes in a task once more under the lease that it is here under. A hand-back is written here first and then at
+    /// the coordinator; when the host ends in between, the coordinator still counts on this host. Needs no space: the
+    /// record is here already.
+    fn take_again(&mut self, old: &LocalTask) -> Result<Taken> {
+        // Held: it waits or runs. Final: its result is on the way, or the loss of its lease is.
+        if old.task.state.is_held() || old.task.state.is_final() {
+            return Ok(Taken::Same);
+        }
+        let mut new = old.clone();
+        new.task.state = step(&old.task, Event::Assign)?;
+        self.save(Some(old), &new)?;
+        Ok(Taken::Resumed)
     }
 
     /// Counts a try and sets the task running. The count is on the disk when the transaction is, that is before the

@@ -157,13 +157,16 @@ pub enum AssignmentEvent {
 /// The stream of an agent's assignments. It ends when the coordinator closes; a new one begins with a snapshot.
 pub type Assignments = mpsc::Receiver<AssignmentEvent>;
 
-/// Which tasks to list, newest first.
+/// Which tasks to list, and in which order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskQuery {
     /// In this state only.
     pub state: Option<State>,
     /// Of this type only.
     pub task_type: Option<String>,
+    /// In rising time of creation, so that with more tasks than `limit` those that wait longest come; else newest
+    /// first.
+    pub oldest_first: bool,
     /// At most so many.
     pub limit: usize,
 }
@@ -235,8 +238,12 @@ pub trait Coordinator: Send + Sync + 'static {
     /// The task whose id begins with this.
     async fn find(&self, prefix: &str) -> Result<TaskId, CoordinatorError>;
 
-    /// Tasks, newest first.
+    /// Tasks, in the order that the query asks for.
     async fn list(&self, query: &TaskQuery) -> Result<Vec<Task>, CoordinatorError>;
+
+    /// How many tasks succeeded at `moment` or later, by the coordinator's clock. One that was forgotten since is not
+    /// counted.
+    async fn succeeded_since(&self, moment: UnixMs) -> Result<u64, CoordinatorError>;
 
     /// The applied result of a task.
     async fn result(&self, id: &TaskId) -> Result<Option<TaskResult>, CoordinatorError>;

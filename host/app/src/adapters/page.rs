@@ -15,11 +15,14 @@ use buddy_runtime::capabilities::browser::{
 use buddy_runtime::{Capability, HostError, code};
 
 use super::browser::Shared;
-use super::{artifact_error, browser_error, buffer_error, egress_error};
+use super::{artifact_error, browser_error, buffer_error, denied, egress_error};
 
 /// Longest document that is handed to a plugin or kept in the page cache, in bytes. The largest page of the Rust
 /// documentation, which prints a whole book, has 1.9 MB.
 const MAX_HTML: usize = 8 * 1024 * 1024;
+
+/// The header by which the forward proxy marks its own answers.
+const PROXY_ANSWER: &str = "x-buddy-egress";
 
 /// How long a page stays in the cache at most: plugins ask for pages of a certain age, this only bounds the store.
 const KEEP_PAGES_MS: u64 = 30 * 24 * 60 * 60 * 1000;
@@ -30,7 +33,9 @@ pub(super) struct RunPage {
     private: Arc<AtomicBool>,
     lease: Arc<ProxyLease>,
     shared: Arc<Shared>,
-    shown: Mutex<Option<String>>,
+    /// The address of a kept document that is shown, and the page's own address then: once that changes the page has
+    /// gone on.
+    shown: Mutex<Option<(String, String)>>,
 }
 
 type Answer<T> = Result<T, HostError>;
@@ -73,16 +78,19 @@ impl RunPage {
         let outcome = match outcome {
             Ok(outcome) => outcome,
             Err(error) => {
-                // After a redirect it is another host that was refused, the one that failed last.
+                // After a redirect it is another host that was refused: the last one that the grants do not cover.
                 let refused = self.refusal(asked).or_else(|| {
-                    let last = self.lease.failures().pop()?;
-                    Some(egress_error(&self.shared.grants, Capability::Browser, &last.error))
+                    let last = self.lease.refused().pop()?;
+                    Some(denied(&self.shared.grants, Capability::Browser, &last))
                 });
                 let by_network = matches!(error.code(), code::CONNECT | code::DNS | code::POLICY | code::FAILED);
                 return Err(refused.filter(|_| by_network).unwrap_or_else(|| browser_error(&error)));
             }
         };
-        if let Some(refused) = self.refusal(&outcome.url) {
+        // The document is the proxy's own answer, not the site's.
+        if outcome.headers.iter().any(|(name, _)| name == PROXY_ANSWER)
+            && let Some(refused) = self.refusal(&outcome.url)
+        {
             return Err(refused);
         }
         let download = match outcome.download {
@@ -152,7 +160,8 @@ impl RunPage {
         let Some(kept) = found.filter(|kept| young(kept) && allowed(kept)) else { return Ok(None) };
         let Ok(html) = String::from_utf8(kept.body) else { return Ok(None) };
         mapped(self.page.show(&kept.final_url, &html).await)?;
-        self.set_shown(Some(kept.final_url.clone()));
+        let under = mapped(self.page.url())?;
+        self.set_shown(Some((kept.final_url.clone(), under)));
         Ok(Some(Navigation {
             url: kept.final_url,
             status: Some(kept.status),
@@ -190,8 +199,15 @@ impl RunPage {
     }
 
     /// The address of a kept document that is shown; nothing after a real navigation.
-    fn set_shown(&self, url: Option<String>) {
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = url;
+    fn set_shown(&self, shown: Option<(String, String)>) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+    }
+
+    /// The address of the kept document, while it is what the page shows.
+    fn shown(&self) -> Answer<Option<String>> {
+        let own = mapped(self.page.url())?;
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(shown.filter(|(_, under)| *under == own).map(|(url, _)| url))
     }
 }
 
@@ -219,14 +235,18 @@ impl Page for RunPage {
     }
 
     async fn reload(&self, options: GotoOptions) -> Answer<Navigation> {
+        if let Some(shown) = self.shown()? {
+            self.set_shown(None);
+            let outcome = self.page.goto(&shown, &inside(&options)).await;
+            return self.arrived(&shown, outcome).await;
+        }
         let url = mapped(self.page.url())?;
         let outcome = self.page.reload(&inside(&options)).await;
         self.arrived(&url, outcome).await
     }
 
     async fn url(&self) -> Answer<String> {
-        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        shown.map_or_else(|| mapped(self.page.url()), Ok)
+        self.shown()?.map_or_else(|| mapped(self.page.url()), Ok)
     }
 
     async fn title(&self) -> Answer<String> {

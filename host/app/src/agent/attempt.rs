@@ -21,6 +21,9 @@ const MAX_INLINE: usize = 900 * 1000;
 /// can have this name.
 const RAW_RESULTS: &str = "/raw-results";
 
+/// Pause after an artifact could not be kept.
+const FULL_AGAIN: Duration = Duration::from_secs(60);
+
 /// How long such an id is kept: far above any pause between two tries.
 const RAW_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
@@ -102,13 +105,15 @@ impl Attempt<'_> {
         };
         let raw = self.raw_result().await?;
         let text = self.plugin(&digest.task_type, &digest.input, Some(&raw)).await?;
+        // Not needed any more. Should the host die before the result is in the outbox, the task runs once more.
+        self.parts.buffer.kv_remove(RAW_RESULTS, &self.raw_name()).await?;
         Ok(TryEnd::Over { outcome: self.success(text).await?, raw_artifact: Some(raw) })
     }
 
     /// The artifact of the raw result: of an earlier try whose digest failed, or of a run now.
     async fn raw_result(&self) -> Result<String, TryEnd> {
         let buffer = &self.parts.buffer;
-        let name = format!("{}/{}", self.task.id, self.task.payload_hash);
+        let name = self.raw_name();
         if let Some(kept) = buffer.kv_get(RAW_RESULTS, &name)?
             && let Ok(id) = String::from_utf8(kept)
             && self.parts.artifacts.describe(&id).await.is_ok()
@@ -119,6 +124,10 @@ impl Attempt<'_> {
         let id = self.keep("result.json", text.as_bytes()).await?;
         buffer.kv_set(RAW_RESULTS, &name, id.clone().into_bytes(), Some(RAW_KEPT_MS)).await?;
         Ok(id)
+    }
+
+    fn raw_name(&self) -> String {
+        format!("{}/{}", self.task.id, self.task.payload_hash)
     }
 
     async fn success(&self, text: String) -> Result<Outcome, TryEnd> {
@@ -132,7 +141,8 @@ impl Attempt<'_> {
 
     async fn keep(&self, name: &str, body: &[u8]) -> Result<String, TryEnd> {
         let put = self.parts.artifacts.put(self.task.id.clone(), name, "application/json", body).await;
-        put.map_err(|error| TryEnd::Retry { reason: error.to_string(), after: None })
+        // Room on the disk does not come back within seconds.
+        put.map_err(|error| TryEnd::Retry { reason: error.to_string(), after: Some(FULL_AGAIN) })
     }
 
     /// Runs the plugin of a task type; `raw` is what `self` stands for in a digest's input.

@@ -32,9 +32,8 @@ impl Agent {
                             break;
                         }
                         if let Err(error) = self.hear(events.drain(..)).await {
-                            let reason = error.to_string();
-                            tracing::warn!(reason, "no new tasks are taken for now");
-                            *locked(&inner.paused) = Some(reason);
+                            tracing::warn!(%error, "no new tasks are taken for now");
+                            *locked(&inner.paused) = Some(error);
                             break;
                         }
                         *locked(&inner.paused) = None;
@@ -97,7 +96,15 @@ impl Agent {
             match inner.parts.buffer.take_task(task.value).await {
                 // Stale: an older assignment that was overtaken.
                 Ok(_) | Err(BufferError::StaleLease { .. }) => Ok(()),
-                Err(error) => Err(error),
+                // These stop all work; they pass, or the host ends over them.
+                Err(error @ (BufferError::DiskFull { .. } | BufferError::Degraded { .. } | BufferError::Closed)) => {
+                    Err(error)
+                }
+                // This one task cannot be taken; the others can. Its lease stays, and the router's reason tells of it.
+                Err(error) => {
+                    tracing::error!(%error, "a task that is assigned to this host cannot be taken into its buffer");
+                    Ok(())
+                }
             }
         });
         let outcome = futures::future::try_join_all(taken).await.map(|_| ());

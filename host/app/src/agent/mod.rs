@@ -22,6 +22,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use buddy_buffer::BufferError;
 use buddy_router::{AgentName, BootId, Lease, SessionId, TaskId};
 use buddy_sync::Coordinator;
 use buddy_sync::push::{Pusher, Versions};
@@ -85,7 +86,7 @@ struct Inner {
     /// Something may be there to route.
     unrouted: Notify,
     /// The buffer takes nothing new: why.
-    paused: Mutex<Option<String>>,
+    paused: Mutex<Option<BufferError>>,
     /// No new tries from here on.
     drain: CancellationToken,
     /// What runs is interrupted.
@@ -157,7 +158,7 @@ impl Agent {
     }
 
     /// Why it takes nothing new, if so.
-    pub fn paused(&self) -> Option<String> {
+    pub fn paused(&self) -> Option<BufferError> {
         locked(&self.inner.paused).clone()
     }
 

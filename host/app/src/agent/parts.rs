@@ -7,6 +7,7 @@ use buddy_browser::Pool;
 use buddy_buffer::{Buffer, BufferError};
 use buddy_egress::{Fetcher, Grant, HostRules, Proxy, RuleError};
 use buddy_router::{Task, TaskId};
+use buddy_runtime::capabilities::browser::Browser;
 use buddy_runtime::{
     Capability, Grants, Plugin, PluginSet, Providers, RunLimits, RunOutcome, RunRequest, Runtime, TaskInfo,
 };
@@ -75,6 +76,8 @@ pub struct Parts {
     pub artifacts: ArtifactStore,
     /// The owner's bounds.
     pub limits: RunLimits,
+    /// Whether there are any browsers: `resources.max_browsers` is not 0.
+    pub browsers: bool,
     /// What buffer and artifacts may take on the disk together, in bytes.
     pub disk_allowed: u64,
     /// Told of every change that somebody may be looking at.
@@ -135,7 +138,7 @@ impl Parts {
                 artifacts: self.artifacts.clone(),
                 task: id.clone(),
             }));
-            providers.browser = Some(Arc::new(RunBrowser::new(
+            let browser = Arc::new(RunBrowser::new(
                 self.pool.clone(),
                 self.proxy.clone(),
                 Arc::clone(&rights.browser),
@@ -143,7 +146,8 @@ impl Parts {
                 self.artifacts.clone(),
                 buffer.clone(),
                 id.clone(),
-            )));
+            ));
+            providers.browser = self.browsers.then_some(browser as Arc<dyn Browser>);
         }
         let limits = RunLimits { memory: self.limits.memory, wall: self.limits.wall, ..RunLimits::default() }
             .wished(&plugin.manifest().limits)

@@ -1,11 +1,13 @@
 //! Starting tries when slots are free, and what follows each end.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use buddy_buffer::{BufferError, LocalTask, StepNotes};
 use buddy_router::retry::{AfterFailure, Backoff, after_failure};
 use buddy_router::{Event, Outcome, TaskId, TaskResult};
 use buddy_sync::{WriteError, change};
+use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{TryEnd, attempt};
@@ -58,30 +60,24 @@ impl Agent {
         let now = inner.parts.buffer.now();
         let ready = inner.parts.buffer.next_runnable(now, free)?;
         let starts = ready.into_iter().map(|local| self.start(local));
-        futures::future::try_join_all(starts).await?;
-        Ok(())
+        // All to their end, also when one fails: a start that is dropped half-way would have counted a try.
+        futures::future::join_all(starts).await.into_iter().collect()
     }
 
     async fn start(&self, local: LocalTask) -> Result<(), BufferError> {
         let inner = &self.inner;
         let (id, lease) = (local.task.id.clone(), local.task.lease);
         let cancel = CancellationToken::new();
-        {
-            let mut running = locked(&inner.running);
-            if running.contains_key(&id) {
-                return Ok(());
-            }
-            running.insert(id.clone(), Running { lease, cancel: cancel.clone() });
-        }
+        let Some(slot) = Slot::take(self, &id, Running { lease, cancel: cancel.clone() }) else { return Ok(()) };
         // The try is counted on disk before it begins.
         match inner.parts.buffer.start_try(&id, lease).await {
             Ok(local) => {
                 let agent = self.clone();
-                tokio::spawn(async move { agent.run(local, cancel).await });
+                tokio::spawn(async move { agent.run(local, cancel, slot).await });
                 Ok(())
             }
             Err(error) => {
-                self.ended(&id);
+                drop(slot);
                 match error {
                     // A task that ended its host each time gets here without having failed by itself.
                     BufferError::NoTriesLeft { tries, .. } => {
@@ -100,18 +96,17 @@ impl Agent {
         }
     }
 
-    fn ended(&self, id: &TaskId) {
-        locked(&self.inner.running).remove(id);
-        self.inner.ready.notify_one();
-        self.inner.parts.changed.notify_waiters();
-    }
-
-    async fn run(&self, local: LocalTask, cancel: CancellationToken) {
+    async fn run(&self, local: LocalTask, cancel: CancellationToken, slot: Slot) {
         let inner = &self.inner;
         inner.parts.changed.notify_waiters();
         let task = &local.task;
         tracing::debug!(task = task.id.short(), task_type = task.task_type, attempt = task.tries, "try begins");
-        let end = attempt(&inner.parts, &*inner.coordinator, task, &cancel, &inner.shutdown).await;
+        let tried = attempt(&inner.parts, &*inner.coordinator, task, &cancel, &inner.shutdown);
+        // A fault of the host's own must not lose the task with its slot.
+        let end = AssertUnwindSafe(tried).catch_unwind().await.unwrap_or_else(|_| TryEnd::Retry {
+            reason: "the host met a fault of its own in the middle of the try; its log has the place".to_owned(),
+            after: None,
+        });
         let written = match end {
             TryEnd::Over { outcome, raw_artifact } => self.finish(&local, outcome, raw_artifact).await,
             TryEnd::Retry { reason, after } => self.again(&local, reason, after).await,
@@ -130,7 +125,7 @@ impl Agent {
             Ok(()) | Err(BufferError::StaleLease { .. } | BufferError::Transition { .. }) => {}
             Err(error) => tracing::error!(task = task.id.short(), %error, "the end of a try could not be written"),
         }
-        self.ended(&task.id);
+        drop(slot);
     }
 
     async fn finish(
@@ -217,6 +212,32 @@ impl Agent {
             }
         }
         Ok(())
+    }
+}
+
+/// The place of a run. Given back when it is dropped, whatever happened.
+struct Slot {
+    agent: Agent,
+    id: TaskId,
+}
+
+impl Slot {
+    /// `None` when the task runs already.
+    fn take(agent: &Agent, id: &TaskId, run: Running) -> Option<Self> {
+        let mut running = locked(&agent.inner.running);
+        if running.contains_key(id) {
+            return None;
+        }
+        running.insert(id.clone(), run);
+        Some(Self { agent: agent.clone(), id: id.clone() })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        locked(&self.agent.inner.running).remove(&self.id);
+        self.agent.inner.ready.notify_one();
+        self.agent.inner.parts.changed.notify_waiters();
     }
 }
 

@@ -117,31 +117,26 @@ fn plugin_folder(config: &Config) -> Check {
 
 async fn chromium(config: &Config) -> Check {
     const NAME: &str = "Chromium";
-    let install =
-        || format!("install it with `{}`, or name its program in `browser.path`", platform::chromium_install());
-    let program = match &config.browser.path {
-        Some(path) if path.is_file() => Some(path.clone()),
-        Some(path) => {
-            return wrong(NAME, format!("`browser.path` names {}, which is no file", path.display()), install());
+    // The host finds it by the same call, so this is the program that it would start.
+    let program = match buddy_browser::find_chromium(config.browser.path.as_deref()) {
+        Ok(program) => program,
+        Err(error) => {
+            // The error itself says how to install one.
+            return wrong(
+                NAME,
+                error.to_string(),
+                "`browser.path` names the program to use; without it the variable CHROMIUM or CHROME does",
+            );
         }
-        None => platform::chromium_candidates().iter().find_map(|name| find_program(name)),
-    };
-    let Some(program) = program else {
-        return wrong(NAME, "not found", install());
     };
     match version(&program).await {
         Ok(version) => check(NAME, Verdict::Ok, format!("{version} ({})", program.display())),
-        Err(reason) => wrong(NAME, format!("{} does not start: {reason}", program.display()), install()),
+        Err(reason) => wrong(
+            NAME,
+            format!("{} does not start: {reason}", program.display()),
+            format!("install one with `{}`, or name its program in `browser.path`", platform::chromium_install()),
+        ),
     }
-}
-
-/// A program by its path, or by its name in `PATH`.
-fn find_program(name: &str) -> Option<PathBuf> {
-    let path = Path::new(name);
-    if path.is_absolute() {
-        return path.is_file().then(|| path.to_owned());
-    }
-    std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 async fn version(program: &Path) -> Result<String, String> {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{CliError, Context, input, json, log, print, width};
+use super::{CliError, Context, input, json, log, print, screen};
 use crate::failure::Exit;
 use crate::host::{self, ExecRequest};
 use crate::render;
@@ -29,7 +29,7 @@ pub(super) async fn command(context: &Context, arguments: Arguments) -> Result<E
     log::install(&loaded.config.log);
     let request = ExecRequest { component: arguments.file, task_type: arguments.kind, input };
     let output = host::exec(loaded.config, request).await?;
-    let shown = if context.json { json(&output)? } else { render::json::data(&output, width()) };
+    let shown = if context.json { json(&output)? } else { render::json::data(&output, screen()) };
     print(&shown)?;
     Ok(Exit::Ok)
 }

@@ -190,6 +190,12 @@ fn width() -> u16 {
     if io::stdout().is_terminal() { comfy_table::Table::new().width().unwrap_or(PIPE) } else { PIPE }
 }
 
+/// What results are shown on.
+fn screen() -> crate::render::Screen {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    crate::render::Screen { width: width(), styled: io::stdout().is_terminal() && !plain }
+}
+
 /// Runs the program with these arguments, the first being its own name, and says how it ended.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let cli = match Cli::try_parse_from(arguments) {

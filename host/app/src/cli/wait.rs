@@ -8,7 +8,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
-use super::{CliError, Context, tell, width};
+use super::{CliError, Context, screen, tell};
 use crate::control::views::{ResultView, TaskState, TaskView};
 use crate::control::{Client, ClientError};
 use crate::failure::Exit;
@@ -43,7 +43,7 @@ pub(super) async fn for_result(context: &Context, client: Client, storage: &Path
 
 /// Prints a result.
 pub(super) fn show(context: &Context, result: &ResultView) -> Result<(), CliError> {
-    context.print(result, || render::tasks::result(result, width()))
+    context.print(result, || render::tasks::result(result, screen()))
 }
 
 /// How this program ends because the task ended so.

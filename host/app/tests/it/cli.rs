@@ -74,7 +74,7 @@ fn doctor_says_what_is_missing_and_ends_accordingly() {
     let program = Program::new();
     program.write("buddy.yaml", "agent:\n  name: mine\nresources:\n  temp_storage_gb: 0.1\nsync:\n  batch_size: 7\n");
     program.write(".env", "MAX_CONCURRENT_BROWSERS=3\n");
-    // No PATH, so no Chromium is found by name.
+    // Neither PATH nor CHROMIUM is set; a configured program that is not there is not replaced by another.
     let mut command = program.command(&["doctor", "--set", "browser.path=no-such-browser"]);
     command.env("BUDDY_LOG_LEVEL", "debug").env("BUDDY_STRANGE", "1");
     let ran = program.ran(&command.output().unwrap());
@@ -117,6 +117,26 @@ fn doctor_finds_a_chromium_by_path_and_asks_its_version() {
     let ran = program.run(&["--test-connection"]);
     assert_eq!(ran.code, 0, "{}", ran.all());
     assert!(ran.stdout.contains("ok     Chromium: Chromium 156.0 (FOLDER/browser)"), "{}", ran.stdout);
+}
+
+#[cfg(unix)]
+#[test]
+fn doctor_looks_for_the_browser_where_the_host_does_in_the_variable_chromium() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let program = Program::new();
+    program.write("browser", "#!/bin/sh\necho Chromium 156.0\n");
+    let browser = program.path().join("browser");
+    std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let doctor = |browser: &std::path::Path| {
+        let mut command = program.command(&["doctor"]);
+        program.ran(&command.env("CHROMIUM", browser).output().unwrap())
+    };
+    let ran = doctor(&browser);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert!(ran.stdout.contains("Chromium: Chromium 156.0 (FOLDER/browser)"), "{}", ran.stdout);
+    let ran = doctor(&program.path().join("nowhere"));
+    assert_eq!(ran.code, 5, "{}", ran.all());
+    assert!(ran.stdout.contains("FOLDER/nowhere that the variable CHROMIUM names does not exist"), "{}", ran.stdout);
 }
 
 #[test]

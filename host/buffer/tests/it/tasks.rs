@@ -66,6 +66,45 @@ async fn a_run_whose_lease_is_over_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_hand_back_that_never_reached_the_coordinator_is_resumed_by_the_same_assignment() {
+    let clock = TestClock::default();
+    let (root, buffer) = fresh(&clock);
+    let wanted = task(1, 1);
+    buffer.take_task(wanted.clone()).await.unwrap();
+    buffer.start_try(&wanted.id, Lease(1)).await.unwrap();
+    buffer.save_checkpoint(&wanted.id, "page-1", b"{}".to_vec()).await.unwrap();
+    let notes = StepNotes { reason: Some("a long wait".to_owned()), not_before: Some(50) };
+    buffer.step_task(&wanted.id, Lease(1), Event::HandBack, notes).await.unwrap();
+    // The host ends before it tells the coordinator.
+    drop(buffer);
+    let (buffer, _) = Buffer::open(&options(&root, &clock)).unwrap();
+    assert!(buffer.interrupt_all().await.unwrap().is_empty());
+    assert!(buffer.next_runnable(50, 10).unwrap().is_empty());
+
+    assert_eq!(buffer.take_task(wanted.clone()).await.unwrap(), Taken::Resumed);
+    assert_eq!(buffer.take_task(wanted.clone()).await.unwrap(), Taken::Same);
+    assert_eq!((buffer.count_tasks(State::Assigned), buffer.count_tasks(State::Submitted)), (1, 0));
+    assert!(buffer.next_runnable(49, 10).unwrap().is_empty());
+    assert_eq!(buffer.next_due().unwrap(), Some(50));
+    let resumed = buffer.next_runnable(50, 10).unwrap().remove(0).task;
+    assert_eq!((resumed.tries, resumed.reason.as_str()), (1, "a long wait"));
+    assert_eq!(buffer.checkpoints(&wanted.id, "").unwrap().len(), 1);
+    assert_eq!(buffer.start_try(&wanted.id, Lease(1)).await.unwrap().task.tries, 2);
+}
+
+#[tokio::test]
+async fn a_task_that_ended_is_not_resumed_by_the_assignment_it_ended_under() {
+    let (_root, buffer) = fresh(&TestClock::default());
+    let wanted = task(1, 1);
+    buffer.take_task(wanted.clone()).await.unwrap();
+    buffer.start_try(&wanted.id, Lease(1)).await.unwrap();
+    buffer.finish_task(success(&wanted, "{}")).await.unwrap();
+    assert_eq!(buffer.take_task(wanted.clone()).await.unwrap(), Taken::Same);
+    assert_eq!(buffer.task(&wanted.id).unwrap().unwrap().task.state, State::Succeeded);
+    assert!(buffer.next_runnable(u64::MAX, 10).unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_step_that_the_state_table_does_not_have_is_an_error() {
     let (_root, buffer) = fresh(&TestClock::default());
     let wanted = task(1, 1);

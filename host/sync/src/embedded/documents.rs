@@ -41,6 +41,16 @@ pub(super) fn notice_key(id: &str) -> Vec<u8> {
     format!("n/{id}").into_bytes()
 }
 
+/// What the keys of a task's questions begin with.
+pub(super) fn questions_of(task: &TaskId) -> Vec<u8> {
+    question_key(task, "")
+}
+
+/// What the keys of a task's notices begin with: see [`crate::Notice::id`].
+pub(super) fn notices_of(task: &TaskId) -> Vec<u8> {
+    notice_key(&format!("{task}-"))
+}
+
 /// An agent and when it last beat.
 #[derive(Serialize, Deserialize)]
 pub(super) struct AgentDocument {

@@ -1,6 +1,5 @@
 //! Which tasks there are, in memory: a few dozen bytes a task, so that listing reads only what it shows.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use buddy_router::{AgentName, State, Task, TaskId, UnixMs};
@@ -19,7 +18,9 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(super) struct Index {
     tasks: BTreeMap<TaskId, Entry>,
-    newest: BTreeSet<(Reverse<UnixMs>, TaskId)>,
+    by_age: BTreeSet<(UnixMs, TaskId)>,
+    /// Those that ended, by the moment they did: it was their last write.
+    ended: BTreeSet<(UnixMs, TaskId)>,
     held: BTreeSet<(AgentName, TaskId)>,
     holders: BTreeMap<TaskId, AgentName>,
 }
@@ -34,6 +35,10 @@ impl Index {
             self.held.insert((holder.agent.clone(), task.id.clone()));
             self.holders.insert(task.id.clone(), holder.agent.clone());
         }
+        self.unlist_end(&task.id);
+        if task.state.is_final() {
+            self.ended.insert((task.updated, task.id.clone()));
+        }
         let entry = self.tasks.entry(task.id.clone()).or_insert_with(|| Entry {
             created: task.created,
             updated: task.updated,
@@ -42,7 +47,7 @@ impl Index {
         });
         entry.state = task.state;
         entry.updated = task.updated;
-        self.newest.insert((Reverse(task.created), task.id.clone()));
+        self.by_age.insert((entry.created, task.id.clone()));
     }
 
     fn release(&mut self, id: &TaskId) {
@@ -51,10 +56,17 @@ impl Index {
         }
     }
 
+    fn unlist_end(&mut self, id: &TaskId) {
+        if let Some(entry) = self.tasks.get(id) {
+            self.ended.remove(&(entry.updated, id.clone()));
+        }
+    }
+
     pub(super) fn remove(&mut self, id: &TaskId) {
         self.release(id);
+        self.unlist_end(id);
         if let Some(entry) = self.tasks.remove(id) {
-            self.newest.remove(&(Reverse(entry.created), id.clone()));
+            self.by_age.remove(&(entry.created, id.clone()));
         }
     }
 
@@ -66,14 +78,17 @@ impl Index {
         from_first.take_while(|id| id.as_str().starts_with(prefix)).take(limit).cloned().collect()
     }
 
-    pub(super) fn newest(&self, query: &TaskQuery, max: usize) -> Vec<TaskId> {
+    /// What the query asks for, in its order, at most `max`.
+    pub(super) fn listed(&self, query: &TaskQuery, max: usize) -> Vec<TaskId> {
         let fits = |id: &TaskId| {
             self.tasks.get(id).is_some_and(|entry| {
                 query.state.is_none_or(|state| entry.state == state)
                     && query.task_type.as_ref().is_none_or(|task_type| entry.task_type == *task_type)
             })
         };
-        let ids = self.newest.iter().map(|(_, id)| id);
+        let by_age = self.by_age.iter().map(|(_, id)| id);
+        let ids: Box<dyn Iterator<Item = &TaskId>> =
+            if query.oldest_first { Box::new(by_age) } else { Box::new(by_age.rev()) };
         ids.filter(|id| fits(id)).take(query.limit.min(max)).cloned().collect()
     }
 
@@ -82,8 +97,15 @@ impl Index {
         self.held.range(first..).take_while(|(holder, _)| holder == agent).map(|(_, id)| id.clone()).collect()
     }
 
+    /// Those that ended before `moment`, the earliest first, at most `limit`.
     pub(super) fn ended_before(&self, moment: UnixMs, limit: usize) -> Vec<TaskId> {
-        let old = self.tasks.iter().filter(|(_, entry)| entry.state.is_final() && entry.updated < moment);
-        old.take(limit).map(|(id, _)| id.clone()).collect()
+        let old = self.ended.range(..(moment, TaskId::from_random(0)));
+        old.take(limit).map(|(_, id)| id.clone()).collect()
+    }
+
+    /// How many succeeded at `moment` or later.
+    pub(super) fn succeeded_since(&self, moment: UnixMs) -> usize {
+        let succeeded = |id: &TaskId| self.tasks.get(id).is_some_and(|entry| entry.state == State::Succeeded);
+        self.ended.range((moment, TaskId::from_random(0))..).filter(|(_, id)| succeeded(id)).count()
     }
 }

@@ -1,12 +1,15 @@
 //! The coordinator of a host that needs no account: its documents live in the host's own buffer.
 //!
 //! A write is one transaction of the buffer with its preconditions checked inside, so it is fenced as Firestore's are,
-//! and many writers share one sync. Assignments are told from inside the transaction, in the order of the writes; an
-//! agent that does not keep up loses its stream and begins again with a snapshot.
+//! and many writers share one sync. Assignments are told from inside the transaction, in the order of the writes and
+//! when nothing in it can fail any more; an agent that does not keep up loses its stream and begins again with a
+//! snapshot.
 //!
 //! Watches and live reports are not kept on disk: they mean nothing after a restart.
 
 mod documents;
+mod effects;
+mod forget;
 mod index;
 mod watchers;
 
@@ -26,6 +29,7 @@ use crate::{
     Question, Seen, TaskQuery, Version, Versioned, WriteError,
 };
 use documents::{AgentDocument, agent_key, decode, encode, notice_key, question_key, result_key, task_key};
+use effects::Effects;
 use index::Index;
 use watchers::Watchers;
 
@@ -78,43 +82,47 @@ impl Embedded {
         }
     }
 
-    /// Forgets tasks that ended before `moment`, with their results; how many. At most 1,000 a call.
-    pub async fn forget_before(&self, moment: UnixMs) -> Result<usize, CoordinatorError> {
-        let old = locked(&self.shared.index).ended_before(moment, 1_000);
-        let count = old.len();
-        let writes = old.iter().flat_map(|id| [task_key(id), result_key(id)]).map(|key| DocWrite {
-            key,
-            precondition: Precondition::None,
-            value: None,
-        });
-        self.buffer.commit_docs(writes.collect()).await?;
-        let mut index = locked(&self.shared.index);
-        for id in &old {
-            index.remove(id);
-        }
-        Ok(count)
+    /// How many tasks succeeded at `moment` or later, from the index: no document is read.
+    pub fn succeeded_since(&self, moment: UnixMs) -> usize {
+        locked(&self.shared.index).succeeded_since(moment)
     }
 
-    /// Writes a task inside a transaction and tells everybody whom it concerns.
-    fn store(
-        shared: &Shared,
-        tx: &mut Tx<'_>,
-        mut task: Task,
-        before: Option<&Task>,
-        more: Vec<DocWrite>,
-    ) -> Result<Versioned<Task>, BufferError> {
-        task.updated = tx.now();
-        let mut writes =
-            vec![DocWrite { key: task_key(&task.id), precondition: Precondition::None, value: Some(encode(&task)?) }];
-        writes.extend(more);
-        let versions = tx.commit_docs(writes)?;
-        // The task's own write is the first one.
-        let version = Version(versions.first().copied().unwrap_or_default());
-        locked(&shared.index).put(&task);
-        let stored = Versioned { value: task, version };
-        locked(&shared.watchers).tell(before, &stored);
-        Ok(stored)
+    /// A transaction that writes tasks. What it notes in its effects is told when `work` has succeeded, before
+    /// anybody else writes.
+    async fn transact<T, F>(&self, work: F) -> Result<T, Refused>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>, &mut Effects) -> Result<T, Refused> + Send + 'static,
+    {
+        let shared = Arc::clone(&self.shared);
+        let transaction = move |tx: &mut Tx<'_>| -> Result<T, Refused> {
+            let mut effects = Effects::default();
+            let value = work(tx, &mut effects)?;
+            effects.tell(&shared);
+            Ok(value)
+        };
+        self.buffer.transact(transaction).await
     }
+}
+
+/// Writes a task inside a transaction and notes whom it concerns.
+fn store(
+    tx: &mut Tx<'_>,
+    effects: &mut Effects,
+    mut task: Task,
+    before: Option<Task>,
+    more: Vec<DocWrite>,
+) -> Result<Versioned<Task>, BufferError> {
+    task.updated = tx.now();
+    let mut writes =
+        vec![DocWrite { key: task_key(&task.id), precondition: Precondition::None, value: Some(encode(&task)?) }];
+    writes.extend(more);
+    let versions = tx.commit_docs(writes)?;
+    // The task's own write is the first one.
+    let version = Version(versions.first().copied().unwrap_or_default());
+    let stored = Versioned { value: task, version };
+    effects.stored(before, stored.clone());
+    Ok(stored)
 }
 
 fn notice_write(notice: Option<Notice>) -> Result<Vec<DocWrite>, BufferError> {
@@ -168,7 +176,7 @@ impl Coordinator for Embedded {
                 return Ok(on_existing(&task, existing.value).map_err(CoordinatorError::from)?);
             }
             tx.require_space()?;
-            let stored = Self::store(&shared, tx, task, None, notice_write(notice)?)?;
+            let stored = store(tx, effects, task, None, notice_write(notice)?)?;
             Ok(Submission { task: stored.value, existed: false })
         });
         created.await.map_err(|refused| match refused {
@@ -193,7 +201,7 @@ impl Coordinator for Embedded {
     }
 
     async fn list(&self, query: &TaskQuery) -> Result<Vec<Task>, CoordinatorError> {
-        let ids = locked(&self.shared.index).newest(query, MAX_LIST);
+        let ids = locked(&self.shared.index).listed(query, MAX_LIST);
         let mut tasks = Vec::with_capacity(ids.len());
         for id in ids {
             // One that was forgotten since is left out.
@@ -202,16 +210,20 @@ impl Coordinator for Embedded {
         Ok(tasks)
     }
 
+    async fn succeeded_since(&self, moment: UnixMs) -> Result<u64, CoordinatorError> {
+        // The method of the type itself, which stands before the trait's.
+        Ok(Self::succeeded_since(self, moment) as u64)
+    }
+
     async fn result(&self, id: &TaskId) -> Result<Option<TaskResult>, CoordinatorError> {
         self.buffer.doc(&result_key(id))?.map(|doc| decode(&doc)).transpose()
     }
 
     async fn write(&self, task: Task, expected: Version, notice: Option<Notice>) -> Result<Version, WriteError> {
-        let shared = Arc::clone(&self.shared);
-        let written = self.buffer.transact(move |tx| -> Result<Version, Refused> {
+        let written = self.transact(move |tx, effects| {
             let before = read_task(tx, &task.id)?.filter(|before| before.version == expected);
             let before = before.ok_or(Refused::Changed)?;
-            let stored = Self::store(&shared, tx, task, Some(&before.value), notice_write(notice)?)?;
+            let stored = store(tx, effects, task, Some(before.value), notice_write(notice)?)?;
             Ok(stored.version)
         });
         Ok(written.await?)
@@ -289,9 +301,9 @@ impl Coordinator for Embedded {
     }
 
     async fn push(&self, batch: &[PushItem]) -> Result<Applied, PushError> {
-        let (shared, batch) = (Arc::clone(&self.shared), batch.to_vec());
-        let applied = self.buffer.transact(move |tx| -> Result<Applied, Refused> {
-            // Decided for all before anything is written or told: an item that fails fails the batch.
+        let batch = batch.to_vec();
+        let applied = self.transact(move |tx, effects| {
+            // Decided for all before anything is written: an item that fails fails the batch.
             let mut next = Vec::with_capacity(batch.len());
             for (index, item) in batch.iter().enumerate() {
                 let before = read_task(tx, &item.result.task)?.filter(|before| before.version == item.expected);
@@ -303,7 +315,7 @@ impl Coordinator for Embedded {
             for (before, after, result) in next {
                 let more =
                     DocWrite { key: result_key(&after.id), precondition: Precondition::None, value: Some(result) };
-                versions.push(Self::store(&shared, tx, after, Some(&before), vec![more])?.version);
+                versions.push(store(tx, effects, after, Some(before), vec![more])?.version);
             }
             Ok(Applied { versions })
         });

@@ -1,0 +1,44 @@
+//! What a transaction changes outside of the buffer: the index, and what agents hear.
+//!
+//! It is collected while the transaction runs and applied when nothing of it can fail any more, so that a transaction
+//! that is rolled back leaves the index as it was and tells nobody.
+
+use buddy_router::{Task, TaskId};
+
+use super::{Shared, locked};
+use crate::Versioned;
+
+#[derive(Debug)]
+enum Effect {
+    Stored { before: Option<Task>, after: Versioned<Task> },
+    Forgotten(TaskId),
+}
+
+/// The effects of one transaction, in the order of its writes.
+#[derive(Debug, Default)]
+pub(super) struct Effects(Vec<Effect>);
+
+impl Effects {
+    /// A task was written.
+    pub(super) fn stored(&mut self, before: Option<Task>, after: Versioned<Task>) {
+        self.0.push(Effect::Stored { before, after });
+    }
+
+    /// A task was removed. It had ended, so no agent hears of it.
+    pub(super) fn forgotten(&mut self, id: TaskId) {
+        self.0.push(Effect::Forgotten(id));
+    }
+
+    /// Applies them. Last in a transaction, and inside of it: the next one must find the index right.
+    pub(super) fn tell(self, shared: &Shared) {
+        for effect in self.0 {
+            match effect {
+                Effect::Stored { before, after } => {
+                    locked(&shared.index).put(&after.value);
+                    locked(&shared.watchers).tell(before.as_ref(), &after);
+                }
+                Effect::Forgotten(id) => locked(&shared.index).remove(&id),
+            }
+        }
+    }
+}
