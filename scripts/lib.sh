@@ -30,31 +30,64 @@ apt_install() {
 
 need_rust() {
     if command -v cargo >/dev/null; then return; fi
-    # rustup installs below the home folder and is not yet on the PATH of this shell.
-    if [ -x "$HOME/.cargo/bin/cargo" ]; then
-        PATH="$HOME/.cargo/bin:$PATH"
-        return
+    local bin="${CARGO_HOME:-$HOME/.cargo}/bin"
+    local by_hand="Rust is not installed: follow https://rustup.rs, open a new terminal, and run this again"
+    if [ ! -x "$bin/cargo" ]; then
+        if ! command -v curl >/dev/null; then
+            can_install || die 5 "$by_hand"
+            apt_install "Rust's installer is fetched with curl" curl ca-certificates
+        fi
+        say "installing Rust below your home folder (the host and its plugins are compiled): rustup from https://sh.rustup.rs"
+        # Without pipefail an empty download would look like a success; the check below finds that too.
+        curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal >&2 ||
+            die 5 "rustup could not be installed. $by_hand"
+        [ -x "$bin/cargo" ] || die 5 "rustup left no $bin/cargo. $by_hand"
     fi
-    die 5 "Rust is not installed: follow https://rustup.rs, open a new terminal, and run this again"
+    # rustup installs below the home folder and is not yet on the PATH of this shell.
+    export PATH="$bin:$PATH"
 }
 
 need_c_compiler() {
     if ! command -v cc >/dev/null; then apt_install "some libraries are compiled from C" build-essential; fi
 }
 
-chromium_program() {
+# The Chromiums that are there, one a line, in the order in which the host looks for them.
+chromium_programs() {
     local name
-    for name in "${CHROMIUM:-}" chromium chromium-browser google-chrome google-chrome-stable; do
-        if [ -n "$name" ] && command -v "$name" >/dev/null; then
-            command -v "$name"
+    for name in chromium chromium-browser google-chrome-stable google-chrome chrome; do
+        command -v "$name" || true
+    done
+}
+
+# On Ubuntu the package may be a stub that asks for a snap: a program of the right name, and no browser.
+is_browser() {
+    "$1" --version </dev/null >/dev/null 2>&1
+}
+
+# Whether the host will find a Chromium that starts; where the first by name does not, CHROMIUM names another.
+find_chromium() {
+    local programs program
+    programs=$(chromium_programs)
+    while read -r program; do
+        if [ -n "$program" ] && is_browser "$program"; then
+            if [ "$program" != "${programs%%$'\n'*}" ]; then export CHROMIUM="$program"; fi
             return
         fi
-    done
+    done <<<"$programs"
     return 1
 }
 
 need_chromium() {
-    if chromium_program >/dev/null; then return; fi
-    apt_install "pages are opened in a real Chromium" chromium fonts-liberation
-    chromium_program >/dev/null || die 5 "Chromium is still not there after its installation: set CHROMIUM to its program"
+    # The host takes these as they are, and looks no further.
+    local named=${CHROMIUM:-${CHROME:-}}
+    if [ -n "$named" ]; then
+        [ -f "$named" ] || die 5 "CHROMIUM or CHROME names $named, which is no file: correct or unset it"
+        is_browser "$named" || die 5 "$named, which CHROMIUM or CHROME names, does not start: try $named --version"
+        return
+    fi
+    if find_chromium; then return; fi
+    apt_install "pages are opened in a real Chromium" chromium fonts-liberation ||
+        say "the package could not be installed"
+    find_chromium || die 5 "there is no Chromium that starts (on Ubuntu the package is only a stub for a snap): install" \
+        "Google Chrome's .deb from https://www.google.com/chrome, or set CHROMIUM to a browser's program, and run this again"
 }

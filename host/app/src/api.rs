@@ -288,12 +288,9 @@ impl Api {
     }
 
     async fn completed_today(&self) -> Result<u64, ApiError> {
-        let today = jiff::Zoned::now();
-        let midnight = today.start_of_day().map_err(failed)?.timestamp().as_millisecond();
-        let query = TaskQuery { state: Some(State::Succeeded), task_type: None, limit: buddy_sync::embedded::MAX_LIST };
-        let tasks = self.agent.coordinator().list(&query).await.map_err(refused)?;
+        let midnight = jiff::Zoned::now().start_of_day().map_err(failed)?.timestamp().as_millisecond();
         let since = u64::try_from(midnight).unwrap_or_default();
-        Ok(tasks.iter().filter(|task| task.updated >= since).count() as u64)
+        self.agent.coordinator().succeeded_since(since).await.map_err(refused)
     }
 
     fn plugin_view(&self, plugin: &Plugin) -> PluginView {
@@ -420,6 +417,7 @@ impl HostApi for Api {
         let query = TaskQuery {
             state: stored,
             task_type: filter.r#type,
+            oldest_first: false,
             limit: if narrowed { buddy_sync::embedded::MAX_LIST } else { limit },
         };
         let mut views = Vec::new();

@@ -399,10 +399,10 @@ impl Loops {
         loops.spawn(async move { own.schedule().await });
         let own = agent.clone();
         loops.spawn(async move { own.route().await });
-        let stop = ended.clone();
+        let (stop, artifacts) = (ended.clone(), agent.parts().artifacts.clone());
         loops.spawn(async move {
             tokio::select! {
-                () = sweep(&buffer, &embedded) => {}
+                () = sweep(&buffer, &embedded, &artifacts) => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -468,18 +468,33 @@ impl Loops {
     }
 }
 
-async fn sweep(buffer: &Buffer, embedded: &Embedded) {
+/// Removes what has expired: buffer entries, tasks that ended long ago, and the artifacts of tasks that are gone.
+async fn sweep(buffer: &Buffer, embedded: &Embedded, artifacts: &ArtifactStore) {
     loop {
         if let Err(error) = buffer.sweep().await {
             tracing::warn!(%error, "what has expired could not be removed");
         }
         match embedded.forget_before(buffer.now().saturating_sub(KEEP_MS)).await {
-            Ok(0) => {}
-            Ok(tasks) => tracing::info!(tasks, "tasks that ended long ago were forgotten"),
+            Ok(tasks) if tasks.is_empty() => {}
+            Ok(tasks) => tracing::info!(tasks = tasks.len(), "tasks that ended long ago were forgotten"),
             Err(error) => tracing::warn!(%error, "old tasks could not be forgotten"),
+        }
+        if let Err(error) = sweep_artifacts(buffer, embedded, artifacts).await {
+            tracing::warn!(%error, "artifacts of tasks that are gone could not be removed");
         }
         tokio::time::sleep(SWEEP).await;
     }
+}
+
+/// By what is there and not by what was just forgotten: a kill between the two leaves nothing behind for good.
+async fn sweep_artifacts(buffer: &Buffer, embedded: &Embedded, artifacts: &ArtifactStore) -> Result<(), HostError> {
+    for task in artifacts.tasks().await? {
+        if embedded.task(&task).await?.is_none() && !buffer.has_task(&task)? {
+            let bytes = artifacts.remove_of(&task).await?;
+            tracing::info!(task = task.short(), bytes, "the artifacts of a task that is gone were removed");
+        }
+    }
+    Ok(())
 }
 
 /// Runs one task of one plugin file, in a data folder of its own that is removed afterwards; its output as JSON.

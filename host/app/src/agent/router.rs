@@ -77,7 +77,7 @@ impl Agent {
         let policy = Policy { cloud_fallback: inner.options.cloud_fallback };
         let now = coordinator.now().await?;
         for state in [State::Submitted, State::Deferred] {
-            let query = TaskQuery { state: Some(state), task_type: None, limit: MAX_TASKS };
+            let query = TaskQuery { state: Some(state), task_type: None, limit: MAX_TASKS, oldest_first: true };
             for listed in coordinator.list(&query).await? {
                 if listed.not_before.is_some_and(|moment| moment > now) {
                     continue;
@@ -99,7 +99,7 @@ impl Agent {
     async fn reap(&self, fleet: &[Seen], living: &[&Seen], policy: Policy) -> Result<(), CoordinatorError> {
         let inner = &self.inner;
         let coordinator = &*inner.coordinator;
-        let query = TaskQuery { state: Some(State::Assigned), task_type: None, limit: MAX_TASKS };
+        let query = TaskQuery { state: Some(State::Assigned), task_type: None, limit: MAX_TASKS, oldest_first: true };
         for listed in coordinator.list(&query).await? {
             let Some(holder) = &listed.assigned else { continue };
             let own = |seen: &Seen| seen.agent.name == holder.agent && seen.agent.session == holder.session;

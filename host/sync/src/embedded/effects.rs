@@ -10,8 +10,14 @@ use crate::Versioned;
 
 #[derive(Debug)]
 enum Effect {
-    Stored { before: Option<Task>, after: Versioned<Task> },
+    Stored(Box<Stored>),
     Forgotten(TaskId),
+}
+
+#[derive(Debug)]
+struct Stored {
+    before: Option<Task>,
+    after: Versioned<Task>,
 }
 
 /// The effects of one transaction, in the order of its writes.
@@ -21,7 +27,7 @@ pub(super) struct Effects(Vec<Effect>);
 impl Effects {
     /// A task was written.
     pub(super) fn stored(&mut self, before: Option<Task>, after: Versioned<Task>) {
-        self.0.push(Effect::Stored { before, after });
+        self.0.push(Effect::Stored(Box::new(Stored { before, after })));
     }
 
     /// A task was removed. It had ended, so no agent hears of it.
@@ -33,9 +39,9 @@ impl Effects {
     pub(super) fn tell(self, shared: &Shared) {
         for effect in self.0 {
             match effect {
-                Effect::Stored { before, after } => {
-                    locked(&shared.index).put(&after.value);
-                    locked(&shared.watchers).tell(before.as_ref(), &after);
+                Effect::Stored(stored) => {
+                    locked(&shared.index).put(&stored.after.value);
+                    locked(&shared.watchers).tell(stored.before.as_ref(), &stored.after);
                 }
                 Effect::Forgotten(id) => locked(&shared.index).remove(&id),
             }

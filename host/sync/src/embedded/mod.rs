@@ -170,8 +170,7 @@ fn read_task(tx: &Tx<'_>, id: &TaskId) -> Result<Option<Versioned<Task>>, Refuse
 #[async_trait]
 impl Coordinator for Embedded {
     async fn create(&self, task: Task, notice: Option<Notice>) -> Result<Submission, CoordinatorError> {
-        let shared = Arc::clone(&self.shared);
-        let created = self.buffer.transact(move |tx| -> Result<Submission, Refused> {
+        let created = self.transact(move |tx, effects| {
             if let Some(existing) = read_task(tx, &task.id)? {
                 return Ok(on_existing(&task, existing.value).map_err(CoordinatorError::from)?);
             }

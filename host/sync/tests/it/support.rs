@@ -1,6 +1,8 @@
 //! Tasks, results, and a coordinator on a folder of its own.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use buddy_buffer::{Buffer, Options};
@@ -13,13 +15,24 @@ use buddy_sync::{Coordinator, Versioned, change};
 pub(crate) struct Bench {
     pub(crate) buffer: Buffer,
     pub(crate) coordinator: Embedded,
+    /// What the buffer's clock shows.
+    pub(crate) clock: Arc<AtomicU64>,
     _folder: tempfile::TempDir,
 }
 
 pub(crate) fn bench() -> Bench {
+    bench_at(1)
+}
+
+/// A bench whose clock stands at `now` until the test sets it.
+pub(crate) fn bench_at(now: u64) -> Bench {
     let folder = tempfile::tempdir().unwrap();
-    let (buffer, _) = Buffer::open(&Options::new(folder.path().join("buffer"))).unwrap();
-    Bench { coordinator: Embedded::open(buffer.clone()).unwrap(), buffer, _folder: folder }
+    let clock = Arc::new(AtomicU64::new(now));
+    let shown = Arc::clone(&clock);
+    let options =
+        Options { clock: Arc::new(move || shown.load(Ordering::SeqCst)), ..Options::new(folder.path().join("buffer")) };
+    let (buffer, _) = Buffer::open(&options).unwrap();
+    Bench { coordinator: Embedded::open(buffer.clone()).unwrap(), buffer, clock, _folder: folder }
 }
 
 pub(crate) fn session(number: u128) -> SessionId {
