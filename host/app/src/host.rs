@@ -285,7 +285,8 @@ impl Host {
             tracing::warn!(project, "Firebase is configured, and this version queues tasks on this computer only");
         }
         let data = config.storage.path.clone();
-        make(&data).await?;
+        // What it keeps (pages, payloads, results) is its owner's alone.
+        crate::platform::private_folder(&data).map_err(|source| HostError::Folder { path: data.clone(), source })?;
         make(&config.plugins.folder).await?;
         // First, so that a second host on this folder is told so before it touches anything.
         let control = ControlServer::bind(&data, config.control.port).await?;

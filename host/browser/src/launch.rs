@@ -452,7 +452,9 @@ mod tests {
 
         let path = root.path().to_owned();
         let reaped = tokio::task::spawn_blocking(move || leftovers::reap(&path)).await.unwrap();
-        assert_eq!((reaped.killed, reaped.folders), (1, 1));
+        // More than one where a helper of the browser had left its group.
+        assert!(reaped.killed >= 1, "{reaped:?}");
+        assert_eq!(reaped.folders, 1);
         gone(orphan.pid).await;
         assert!(!folder.exists());
         assert!(platform::start_time(mine.pid).is_some(), "a browser whose host lives is left alone");

@@ -90,7 +90,8 @@ fn nothing_granted(failures: &[PageFailure]) -> Option<String> {
     }
     let mut reasons: Vec<_> = reasons.into_iter().collect();
     reasons.sort_by_key(|(_, rank)| *rank);
-    Some(reasons.into_iter().take(10).map(|(reason, _)| reason).collect::<Vec<_>>().join("\n"))
+    let lines: Vec<_> = reasons.into_iter().take(10).map(|(reason, _)| reason).collect();
+    Some(format!("no page may be opened, as no grant in buddy.yaml covers it; this would: {}", lines.join("; ")))
 }
 
 #[cfg(test)]
