@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn a_task_of_which_nothing_is_granted_fails_with_the_lines_to_add() {
         let all = [failure("denied", "add b"), failure("denied", "add a"), failure("denied", "add b")];
-        assert_eq!(nothing_granted(&all).unwrap(), "add b\nadd a");
+        assert!(nothing_granted(&all).unwrap().ends_with("this would: add b; add a"));
         assert_eq!(nothing_granted(&[failure("denied", "add a"), failure("dns", "no such name")]), None);
         assert_eq!(nothing_granted(&[]), None);
     }
