@@ -210,6 +210,7 @@ async fn no_more_requests_are_at_one_host_than_allowed() {
                     let here = now.fetch_add(1, Ordering::SeqCst) + 1;
                     most.fetch_max(here, Ordering::SeqCst);
                     tokio::task::yield_now().await;
+                    // Waits for nothing: it keeps requests open together, so that one too many would be seen.
                     tokio::time::sleep(Duration::from_millis(5)).await;
                     now.fetch_sub(1, Ordering::SeqCst);
                 }
