@@ -145,15 +145,20 @@ impl Host {
 
     /// Starts the process and waits until it answers.
     pub fn start(&mut self) {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder().join("host.log")).unwrap();
-        let child = self.command().arg("run").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        self.child = Some(child);
+        self.spawn();
         until("the host answers `status`", LONG, || {
             if let Some(status) = self.child.as_mut().unwrap().try_wait().unwrap() {
                 panic!("the host ended with {status} before it was ready:\n{}", self.log());
             }
             (self.run(&["status", "--json"]).code == Some(0)).then_some(())
         });
+    }
+
+    /// Starts the process and waits for nothing.
+    pub fn spawn(&mut self) {
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.folder().join("host.log")).unwrap();
+        let child = self.command().arg("run").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
+        self.child = Some(child);
     }
 
     /// What the host wrote to its log.
