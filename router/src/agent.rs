@@ -36,10 +36,10 @@ pub struct RunningTask {
     pub message: String,
 }
 
-/// What an agent can hold at once.
+/// What an agent can do at once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capacity {
-    /// Tasks at once.
+    /// Tasks at once; 0: it runs none.
     pub tasks: u32,
     /// Browser pages at once; 0: no browser.
     pub pages: u32,
@@ -64,8 +64,11 @@ pub struct Agent {
     pub capabilities: Vec<String>,
     /// Task type → version of the plugin that runs it.
     pub task_types: BTreeMap<String, String>,
-    /// What it can hold.
+    /// What it can do at once.
     pub capacity: Capacity,
+    /// Tasks that it holds and has not finished, those that wait for a slot included.
+    #[serde(default)]
+    pub held: u32,
     /// What it runs now, at most [`MAX_RUNNING`].
     pub running: Vec<RunningTask>,
     /// The status fields of the dashboard, for people.

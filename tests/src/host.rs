@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::until;
+use crate::{process, until};
 
 /// Chromium's first start on a loaded machine with two cores takes seconds, a page of documentation at most one.
 const LONG: Duration = Duration::from_secs(120);
@@ -211,6 +211,26 @@ impl Host {
         child.wait().unwrap();
     }
 
+    /// SIGKILL to the host's browser, and to nothing that it started; how many there were.
+    pub fn kill_browsers(&self) -> usize {
+        process::kill_browsers(self.folder())
+    }
+
+    /// The processes that were started on something in this host's folder: its browsers and what belongs to them.
+    pub fn processes(&self) -> Vec<u32> {
+        process::of_folder(self.folder())
+    }
+
+    /// Stands still for so long, as in a computer that sleeps.
+    #[cfg(unix)]
+    pub fn sleep(&self, time: Duration) {
+        process::signal(self.pid(), sysinfo::Signal::Stop);
+        let fell_asleep = std::time::Instant::now();
+        // Here the time itself is what is waited for: it is how long nobody hears of the host.
+        until("the host has slept enough", time * 2, || (fell_asleep.elapsed() >= time).then_some(()));
+        process::signal(self.pid(), sysinfo::Signal::Continue);
+    }
+
     /// `stop`, and waits for the end; the exit code.
     pub fn stop(&mut self) -> Option<i32> {
         let _ = self.run(&["stop"]).ok();
@@ -221,11 +241,15 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // Asked to end first: a host that is killed leaves its browsers to the next one on its folder, and there is none.
+        // Asked to end first: a host that is killed leaves its browsers' folders to the next one, and there is none.
         let _ = self.run(&["stop", "--now"]);
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();
+        }
+        // That browsers end with their host may be the very thing that failed.
+        if std::thread::panicking() {
+            process::kill_all(self.folder());
         }
     }
 }

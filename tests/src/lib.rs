@@ -8,6 +8,7 @@
 
 mod host;
 mod poll;
+mod process;
 pub mod rust_docs;
 mod site;
 

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use buddy_buffer::{BufferError, LogLevel};
-use buddy_router::route::Policy;
 use buddy_router::submit::prepare;
 use buddy_router::{Body, Demand, DigestSpec, NewTask, Outcome, State, Submission, Task, TaskId, TaskResult, UnixMs};
 use buddy_runtime::{Failure, Plugin};
@@ -17,11 +16,11 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use tokio::sync::watch;
 
-use crate::agent::{Agent, Kind, find_references, route_new};
+use crate::agent::{Agent, Kind, find_references};
 use crate::config::Grants;
 use crate::control::views::{
     AnswerRequest, AskedView, LogLine, PluginView, ProgressView, QuestionView, ResultView, StatusFacts, StatusView,
-    SubmitReply, SubmitRequest, TaskFilter, TaskState, TaskTypeView, TaskView,
+    SubmitReply, SubmitRequest, TaskFilter, TaskTypeView, TaskView,
 };
 use crate::control::{ApiError, ErrorCode, HostApi};
 use crate::usage::Meter;
@@ -103,25 +102,6 @@ fn timestamp(ms: UnixMs) -> Timestamp {
     i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
-fn state_view(state: State) -> TaskState {
-    match state {
-        State::Submitted => TaskState::Submitted,
-        State::Deferred => TaskState::Deferred,
-        State::Assigned => TaskState::Assigned,
-        State::Running => TaskState::Running,
-        State::BackingOff => TaskState::BackingOff,
-        State::WaitingForHuman => TaskState::WaitingForHuman,
-        State::Succeeded => TaskState::Succeeded,
-        State::Failed => TaskState::Failed,
-        State::Cancelled => TaskState::Cancelled,
-        State::Rejected => TaskState::Rejected,
-    }
-}
-
-fn state_of(view: TaskState) -> State {
-    State::ALL.into_iter().find(|state| state_view(*state) == view).unwrap_or(State::Submitted)
-}
-
 impl Api {
     /// For a running agent; the receiver is told when somebody wants the host to stop.
     pub fn new(agent: Agent, grants: Grants, meter: Meter) -> (Arc<Self>, watch::Receiver<Stop>) {
@@ -142,11 +122,15 @@ impl Api {
 
     /// The plugin of a task type that this host may run.
     fn plugin_for(&self, task_type: &str) -> Result<&Arc<Plugin>, ApiError> {
+        let plugins = &self.agent.parts().plugins;
         self.agent.may_run(task_type).map_err(|reason| {
-            ApiError::new(ErrorCode::Invalid, reason)
-                .with_help("`buddy-host plugin list` shows what is here and why a plugin is not")
+            let near = buddy_runtime::nearest(task_type, plugins.task_types()).filter(|near| near != task_type);
+            ApiError::new(ErrorCode::Invalid, reason).with_help(match near {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`buddy-host plugin list` shows what is here and why a plugin is not".to_owned(),
+            })
         })?;
-        let plugin = self.agent.parts().plugins.for_task_type(task_type);
+        let plugin = plugins.for_task_type(task_type);
         plugin.ok_or_else(|| {
             ApiError::new(ErrorCode::Invalid, format!("no plugin here runs the task type `{task_type}`"))
         })
@@ -228,7 +212,7 @@ impl Api {
         Ok(TaskView {
             id: task.id.to_string(),
             r#type: task.task_type.clone(),
-            state: state_view(state),
+            state,
             reason: Some(reason).filter(|reason| !reason.is_empty() && error.as_ref() != Some(reason)),
             attempt,
             max_attempts: task.max_attempts,
@@ -349,19 +333,21 @@ impl HostApi for Api {
         let stats = parts.pool.stats();
         let push = self.agent.pusher().status();
         let status = if self.agent.is_draining() {
-            "DRAINING"
+            "DRAINING".to_owned()
         } else {
-            match self.agent.paused() {
-                None => "ONLINE",
-                Some(BufferError::DiskFull { .. }) => "DISK FULL",
-                Some(_) => "BUFFER BROKEN",
+            // The dashboard has no field for a reason, so it stands behind the word.
+            match (parts.storage.paused(), self.agent.paused()) {
+                (Some(why), _) => format!("PAUSED: {why}"),
+                (None, None | Some(BufferError::OverBound { .. })) => "ONLINE".to_owned(),
+                (None, Some(BufferError::DiskFull { .. })) => "DISK FULL".to_owned(),
+                (None, Some(_)) => "BUFFER BROKEN".to_owned(),
             }
         };
-        let disk = parts.disk_used().map_err(failed)?;
+        let disk = parts.storage.used().map_err(failed)?.total();
         let now = parts.buffer.now();
         let facts = StatusFacts {
             agent: self.agent.identity().name.to_string(),
-            status: status.to_owned(),
+            status,
             uptime: self.started.elapsed(),
             tasks_completed_today: self.completed_today().await?,
             active_browsers: stats.active_pages as u64,
@@ -380,6 +366,8 @@ impl HostApi for Api {
         if self.agent.is_draining() {
             return Err(ApiError::new(ErrorCode::Unavailable, "the host is stopping and takes no more tasks"));
         }
+        let room = self.agent.parts().storage.require_any_room();
+        room.map_err(|error| ApiError::new(ErrorCode::Unavailable, error.to_string()))?;
         let new = NewTask {
             task_type: request.r#type,
             payload: request.input.get().to_owned(),
@@ -402,15 +390,14 @@ impl HostApi for Api {
             self.estimate("digest input", &digest.task_type, &digest.input).await?;
         }
         task.demand = Some(demand);
-        let policy = Policy { cloud_fallback: self.agent.options().cloud_fallback };
-        let task = route_new(&**coordinator, task, self.agent.options().heartbeat, policy).await.map_err(refused)?;
+        let task = self.agent.route_new(task).await.map_err(refused)?;
         let Submission { task, existed } = coordinator.create(task, None).await.map_err(refused)?;
-        Ok(SubmitReply { id: task.id.to_string(), state: state_view(task.state), created: !existed })
+        Ok(SubmitReply { id: task.id.to_string(), state: task.state, created: !existed })
     }
 
     async fn tasks(&self, filter: TaskFilter) -> Result<Vec<TaskView>, ApiError> {
         // A state that only the buffer knows (running, for example) is one of those that the coordinator calls assigned.
-        let wanted = filter.state.map(state_of);
+        let wanted = filter.state;
         let stored = wanted.map(|state| if state.is_held() { State::Assigned } else { state });
         let limit = filter.limit.unwrap_or(LIST).min(1_000) as usize;
         let narrowed = wanted != stored;

@@ -10,8 +10,8 @@
 //! synced: a power cut may undo it or leave half of a pair. [`ArtifactStore::open`] removes the halves, and the host
 //! removes again what belongs to tasks that are gone ([`ArtifactStore::tasks`]).
 //!
-//! Everything that is kept, descriptions included, counts against one budget of the data folder ([`Budget`]); what
-//! would pass it is refused.
+//! Everything that is kept, descriptions included, counts against one budget of the data folder ([`Budget`]), together
+//! with what others hold in it ([`ArtifactStore::others_hold`]); what would pass it is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -79,17 +79,24 @@ pub struct Description {
 pub struct Budget {
     allowed: u64,
     used: AtomicU64,
+    /// What lies in the folder beside artifacts.
+    others: AtomicU64,
 }
 
 impl Budget {
     /// Takes so many bytes, or refuses.
     fn take(&self, bytes: u64) -> Result<(), ArtifactError> {
+        let others = self.others.load(Ordering::Relaxed);
+        let room = self.allowed.saturating_sub(others);
         let took = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-            used.checked_add(bytes).filter(|sum| *sum <= self.allowed)
+            used.checked_add(bytes).filter(|sum| *sum <= room)
         });
         match took {
             Ok(_) => Ok(()),
-            Err(used) => Err(ArtifactError::Full { allowed: self.allowed, wanted: used.saturating_add(bytes) }),
+            Err(used) => {
+                let wanted = used.saturating_add(bytes).saturating_add(others);
+                Err(ArtifactError::Full { allowed: self.allowed, wanted })
+            }
         }
     }
 
@@ -207,13 +214,18 @@ impl ArtifactStore {
             tidy(&place)
         })
         .await?;
-        let budget = Arc::new(Budget { allowed, used: AtomicU64::new(used) });
+        let budget = Arc::new(Budget { allowed, used: AtomicU64::new(used), others: AtomicU64::new(0) });
         Ok(Self { folder, budget, owners: Arc::default() })
     }
 
     /// Bytes that artifacts take now.
     pub fn used(&self) -> u64 {
         self.budget.used.load(Ordering::Relaxed)
+    }
+
+    /// Counts so many bytes of others in the data folder from here on.
+    pub fn others_hold(&self, bytes: u64) {
+        self.budget.others.store(bytes, Ordering::Relaxed);
     }
 
     /// Where the bytes of an artifact lie.

@@ -53,6 +53,19 @@ pub trait Explain: std::error::Error {
     }
 }
 
+/// What a program wrote besides what its error's `message` already says, if that is anything.
+pub fn besides(message: &str, output: &str) -> Option<String> {
+    let said = |line: &str| {
+        // A panic's first line and its last are Rust's own; the message has the place and the words.
+        line.is_empty()
+            || message.contains(line)
+            || line.contains("panicked at ")
+            || line.starts_with("note: run with ")
+    };
+    let rest: Vec<&str> = output.lines().filter(|line| !said(line.trim())).collect();
+    if rest.is_empty() { None } else { Some(rest.join("\n").trim().to_owned()) }
+}
+
 impl Explain for crate::config::ConfigError {
     fn exit(&self) -> Exit {
         Exit::Input
@@ -66,6 +79,16 @@ impl Explain for crate::config::ConfigError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn output_that_the_message_repeats_is_not_shown_again() {
+        let message = "The plugin panicked at src/lib.rs:1:2: first second";
+        let panic = "\nthread '<unnamed>' (1) panicked at src/lib.rs:1:2:\nfirst\nsecond\n\
+                     note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n";
+        assert_eq!(besides(message, panic), None);
+        assert_eq!(besides(message, &format!("  reading page 3\n{panic}")).as_deref(), Some("reading page 3"));
+        assert_eq!(besides("The task was cancelled.", ""), None);
+    }
 
     #[test]
     fn every_exit_code_is_documented() {

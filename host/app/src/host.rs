@@ -1,6 +1,8 @@
 //! The assembly of the host: builds the parts in the order in which they need each other, runs them, and takes them down
 //! in the opposite order.
 
+mod loops;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use buddy_egress::{Egress, EgressError, FetchOptions, Fetcher, Proxy, ProxyOptio
 use buddy_router::batch::BatchPolicy;
 use buddy_router::submit::{NewTask, prepare};
 use buddy_router::{AgentName, BootId, IdError};
-use buddy_runtime::{Failure, LoadError, PluginSet, RunLimits, Runtime, RuntimeConfig, RuntimeError};
+use buddy_runtime::{Failure, LoadError, PluginSet, RunLimits, Runtime, RuntimeConfig, RuntimeError, SharedMemory};
 use buddy_sync::embedded::Embedded;
 use buddy_sync::push::{Pusher, Versions};
 use buddy_sync::{Coordinator, CoordinatorError};
@@ -25,17 +27,17 @@ use crate::api::{Api, Stop};
 use crate::artifacts::{ArtifactError, ArtifactStore};
 use crate::config::{Config, Mode};
 use crate::control::{ControlError, ControlHandle, ControlServer, HostApi};
-use crate::failure::{Exit, Explain};
+use crate::failure::{Exit, Explain, besides};
+use crate::memory::MemoryBudget;
+use crate::storage::{self, Storage};
 use crate::usage::{Meter, gigabytes};
+use loops::Loops;
 
 /// How long runs may go on after the host was asked to stop. A page takes seconds; what is longer has checkpoints.
 const DRAIN: Duration = Duration::from_secs(30);
 
 /// How long interrupted runs may take to end: their grace of half a second, and time to write it down.
 const INTERRUPT: Duration = Duration::from_secs(10);
-
-/// The part of `resources.max_memory_gb` that is the host's own: its engine, its caches and some running plugins.
-const HOST_MEMORY: u64 = 192 * 1024 * 1024;
 
 /// How long finished tasks and their results are kept.
 const KEEP_MS: u64 = 30 * 24 * 60 * 60 * 1000;
@@ -157,8 +159,8 @@ impl Explain for HostError {
             Self::Plugins { .. } => {
                 Some("make the folder and put `.wasm` files into it, or set plugins.folder to another".to_owned())
             }
-            Self::Run(_, output) if !output.trim().is_empty() => {
-                Some(format!("its last output was: {}", output.trim()))
+            Self::Run(failure, output) => {
+                besides(&failure.to_string(), output).map(|rest| format!("before that it wrote: {rest}"))
             }
             _ => None,
         }
@@ -181,9 +183,16 @@ fn limits(config: &Config) -> RunLimits {
 }
 
 /// The parts that runs need, over an open buffer. Plugins that cannot be used are in the set with their reasons.
-async fn parts(config: &Config, buffer: Buffer, plugins: PluginsFrom<'_>) -> Result<Parts, HostError> {
+pub(crate) async fn parts(config: &Config, buffer: Buffer, plugins: PluginsFrom<'_>) -> Result<Parts, HostError> {
     let data = &config.storage.path;
-    let runtime = Runtime::new(&RuntimeConfig::with_cache(data.join("compiled")))?;
+    let limits = limits(config);
+    let memory = MemoryBudget::new(gigabytes(config.resources.max_memory_gb));
+    let allowed = gigabytes(config.resources.temp_storage_gb);
+    let mut sandbox = RuntimeConfig::with_cache(data.join(storage::COMPILED));
+    sandbox.memory = Some(Arc::clone(&memory) as Arc<dyn SharedMemory>);
+    // What the owner allows one plugin is what it can have.
+    sandbox.engine.max_memory = sandbox.engine.max_memory.max(limits.memory);
+    let runtime = Runtime::new(&sandbox)?;
     let set = match plugins {
         PluginsFrom::Folder(folder) => PluginSet::load_folder(&runtime, folder)
             .await
@@ -200,38 +209,54 @@ async fn parts(config: &Config, buffer: Buffer, plugins: PluginsFrom<'_>) -> Res
         rights.insert(name.to_owned(), PluginRights::new(name, config.plugins.grants.of_plugin(name))?);
     }
     let egress = Egress::default();
-    let mut pool = PoolOptions::new(data.join("browsers"));
+    let mut pool = PoolOptions::new(data.join(storage::BROWSERS));
     pool.launch = LaunchOptions {
         program: config.browser.path.clone(),
         headless: config.browser.headless,
+        // Each run's context has a proxy of its own, with the plugin's grants; what the browser does by itself has none.
+        proxy: Some(buddy_browser::NOWHERE),
         ..LaunchOptions::default()
     };
     pool.max_pages = config.resources.max_browsers as usize;
-    pool.max_memory = Some(gigabytes(config.resources.max_memory_gb).saturating_sub(HOST_MEMORY));
+    pool.max_memory = Some(memory.room());
+    pool.other_memory = Some(memory.plugins());
+    // One download must not take the folder from everybody.
+    pool.max_download = pool.max_download.min(allowed / storage::DOWNLOAD);
+    let pool = Pool::new(pool).await?;
+    memory.count_browsers(pool.memory());
+    let artifacts = ArtifactStore::open(data.join(storage::ARTIFACTS), allowed).await?;
+    let storage = Storage::new(data.clone(), allowed, buffer.clone(), artifacts.clone());
+    // Before anything begins: the folder may be full from the last time.
+    storage.look(&runtime, &set).await?;
     Ok(Parts {
         runtime,
         plugins: set,
         rights,
-        pool: Pool::new(pool).await?,
+        pool,
         proxy: Proxy::new(egress.clone(), ProxyOptions::default()),
         fetcher: Fetcher::new(egress, FetchOptions::default())?,
         buffer,
-        artifacts: ArtifactStore::open(data.join("artifacts"), gigabytes(config.resources.temp_storage_gb)).await?,
-        limits: limits(config),
+        artifacts,
+        limits,
         browsers: config.resources.max_browsers > 0,
-        disk_allowed: gigabytes(config.resources.temp_storage_gb),
+        memory,
+        storage,
         changed: Arc::new(Notify::new()),
     })
 }
 
-enum PluginsFrom<'a> {
+/// Where plugins come from.
+pub(crate) enum PluginsFrom<'a> {
     Folder(&'a Path),
     File(&'a Path),
 }
 
-/// Opens the buffer of a folder and says what was found.
-async fn open_buffer(folder: PathBuf) -> Result<Buffer, HostError> {
-    let opened = tokio::task::spawn_blocking(move || Buffer::open(&Options::new(folder))).await;
+/// Opens the buffer of the data folder and says what was found.
+async fn open_buffer(config: &Config) -> Result<Buffer, HostError> {
+    let mut options = Options::new(config.storage.path.join(storage::BUFFER));
+    let pages = gigabytes(config.resources.temp_storage_gb) / storage::PAGE_CACHE;
+    options.limits.page_cache_bytes = options.limits.page_cache_bytes.min(pages);
+    let opened = tokio::task::spawn_blocking(move || Buffer::open(&options)).await;
     let (buffer, report) = opened.map_err(|_| BufferError::Closed)??;
     if let Some(aside) = &report.set_aside {
         tracing::warn!(
@@ -290,7 +315,7 @@ impl Host {
         make(&config.plugins.folder).await?;
         // First, so that a second host on this folder is told so before it touches anything.
         let control = ControlServer::bind(&data, config.control.port).await?;
-        let buffer = open_buffer(data.join("buffer")).await?;
+        let buffer = open_buffer(&config).await?;
         // A try that a kill interrupted is over; it stays counted.
         let interrupted = buffer.interrupt_all().await?;
         if !interrupted.is_empty() {
@@ -377,113 +402,26 @@ impl Host {
     }
 }
 
-/// What goes on in a running host.
-struct Loops {
-    set: tokio::task::JoinSet<()>,
-    pusher: tokio::task::JoinHandle<Result<(), BufferError>>,
-    beat: tokio::task::JoinHandle<Displaced>,
-    pusher_ended: bool,
-}
-
-impl Loops {
-    fn start(
-        agent: &Agent,
-        ended: &CancellationToken,
-        beat: buddy_sync::Version,
-        embedded: Embedded,
-        buffer: Buffer,
-    ) -> Self {
-        let mut loops = tokio::task::JoinSet::new();
-        let own = agent.clone();
-        loops.spawn(async move { own.listen().await });
-        let own = agent.clone();
-        loops.spawn(async move { own.schedule().await });
-        let own = agent.clone();
-        loops.spawn(async move { own.route().await });
-        let (stop, artifacts) = (ended.clone(), agent.parts().artifacts.clone());
-        loops.spawn(async move {
-            tokio::select! {
-                () = sweep(&buffer, &embedded, &artifacts) => {}
-                () = stop.cancelled() => {}
-            }
-        });
-        let (pusher, stop) = (agent.pusher().clone(), ended.clone());
-        let pusher = tokio::spawn(async move { pusher.run(stop).await });
-        let own = agent.clone();
-        let beat = tokio::spawn(async move { own.beat(beat).await });
-        Self { set: loops, pusher, beat, pusher_ended: false }
-    }
-
-    /// Until the host was asked to stop and its runs had their time, or another process has its place.
-    async fn until_stopped(
-        &mut self,
-        agent: &Agent,
-        mut stop: tokio::sync::watch::Receiver<Stop>,
-    ) -> Result<Option<Displaced>, HostError> {
-        let asked = async {
-            // The sender lives as long as the control API.
-            let _ = stop.wait_for(|stop| *stop != Stop::No).await;
-        };
-        tokio::select! {
-            () = asked => {}
-            signal = crate::platform::asked_to_end() => signal.map_err(HostError::Signals)?,
-            displaced = &mut self.beat => return Ok(displaced.ok()),
-            // None of these ends while the host runs, unless something is broken that a restart may mend.
-            ended = &mut self.pusher => {
-                self.pusher_ended = true;
-                ended.unwrap_or(Err(BufferError::Closed))?;
-                return Err(HostError::LoopEnded("pusher"));
-            }
-            Some(_) = self.set.join_next() => return Err(HostError::LoopEnded("task loop")),
-        }
-        agent.drain();
-        if *stop.borrow() == Stop::Now {
-            return Ok(None);
-        }
-        let running = agent.running();
-        if running > 0 {
-            tracing::info!(
-                running,
-                seconds = DRAIN.as_secs(),
-                "stopping: no more tasks are started, and what runs gets time to finish"
-            );
-        }
-        tokio::select! {
-            () = agent.idle() => {}
-            () = tokio::time::sleep(DRAIN) => {}
-            // A second wish is urgent.
-            _ = stop.wait_for(|stop| *stop == Stop::Now) => {}
-            _ = crate::platform::asked_to_end() => {}
-        }
-        Ok(None)
-    }
-
-    /// Ends what still goes; results that wait are pushed once more.
-    async fn end(mut self) -> Result<(), HostError> {
-        self.beat.abort();
-        while self.set.join_next().await.is_some() {}
-        if !self.pusher_ended {
-            self.pusher.await.unwrap_or(Err(BufferError::Closed))?;
-        }
-        Ok(())
-    }
-}
-
-/// Removes what has expired: buffer entries, tasks that ended long ago, and the artifacts of tasks that are gone.
+/// Removes what has expired, at the start and from time to time.
 async fn sweep(buffer: &Buffer, embedded: &Embedded, artifacts: &ArtifactStore) {
     loop {
-        if let Err(error) = buffer.sweep().await {
-            tracing::warn!(%error, "what has expired could not be removed");
-        }
-        match embedded.forget_before(buffer.now().saturating_sub(KEEP_MS)).await {
-            Ok(tasks) if tasks.is_empty() => {}
-            Ok(tasks) => tracing::info!(tasks = tasks.len(), "tasks that ended long ago were forgotten"),
-            Err(error) => tracing::warn!(%error, "old tasks could not be forgotten"),
-        }
-        if let Err(error) = sweep_artifacts(buffer, embedded, artifacts).await {
-            tracing::warn!(%error, "artifacts of tasks that are gone could not be removed");
-        }
+        sweep_once(buffer, embedded, artifacts).await;
         tokio::time::sleep(SWEEP).await;
+    }
+}
+
+/// Buffer entries, tasks that ended long ago, and the artifacts of tasks that are gone.
+async fn sweep_once(buffer: &Buffer, embedded: &Embedded, artifacts: &ArtifactStore) {
+    if let Err(error) = buffer.sweep().await {
+        tracing::warn!(%error, "what has expired could not be removed");
+    }
+    match embedded.forget_before(buffer.now().saturating_sub(KEEP_MS)).await {
+        Ok(tasks) if tasks.is_empty() => {}
+        Ok(tasks) => tracing::info!(tasks = tasks.len(), "tasks that ended long ago were forgotten"),
+        Err(error) => tracing::warn!(%error, "old tasks could not be forgotten"),
+    }
+    if let Err(error) = sweep_artifacts(buffer, embedded, artifacts).await {
+        tracing::warn!(%error, "artifacts of tasks that are gone could not be removed");
     }
 }
 
@@ -502,7 +440,7 @@ async fn sweep_artifacts(buffer: &Buffer, embedded: &Embedded, artifacts: &Artif
 pub async fn exec(mut config: Config, request: ExecRequest) -> Result<Box<RawValue>, HostError> {
     let folder = tempfile::tempdir().map_err(|source| HostError::Folder { path: std::env::temp_dir(), source })?;
     folder.path().clone_into(&mut config.storage.path);
-    let buffer = open_buffer(folder.path().join("buffer")).await?;
+    let buffer = open_buffer(&config).await?;
     let parts = parts(&config, buffer.clone(), PluginsFrom::File(&request.component)).await?;
     let new = NewTask {
         task_type: request.task_type.clone(),
@@ -546,6 +484,11 @@ pub async fn exec(mut config: Config, request: ExecRequest) -> Result<Box<RawVal
     }
     parts.pool.close().await;
     buffer.close().await;
-    let text = outcome.result.map_err(|failure| HostError::Run(failure, outcome.output))?;
+    // What it returned after it was told to stop may be a part of the result.
+    let whole = |text| if outcome.told_to_stop { Err(Failure::Cancelled) } else { Ok(text) };
+    let text = outcome.result.and_then(whole).map_err(|failure| HostError::Run(failure, outcome.output))?;
     RawValue::from_string(text).map_err(|error| HostError::Json(format!("the plugin's output is no JSON: {error}")))
 }
+
+#[cfg(test)]
+mod tests;

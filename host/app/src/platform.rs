@@ -97,17 +97,6 @@ pub fn terminate(pid: u32) -> bool {
     with_process(pid, sysinfo::Process::kill).unwrap_or(false)
 }
 
-/// The command that installs Chromium here.
-pub fn chromium_install() -> &'static str {
-    if cfg!(windows) {
-        "winget install Google.Chrome"
-    } else if cfg!(target_os = "macos") {
-        "brew install --cask google-chrome"
-    } else {
-        "sudo apt-get install chromium"
-    }
-}
-
 /// Makes the names in a folder durable: what was renamed into it is there after a power cut.
 ///
 /// Windows does not open folders for that; NTFS journals names by itself.

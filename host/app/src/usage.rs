@@ -33,7 +33,7 @@ impl Meter {
         }
     }
 
-    /// Bytes of memory of this process and its browsers, and of the computer.
+    /// Bytes of memory of this process, which its plugins are a part of, and of its browsers; and of the computer.
     pub fn memory(&self, browsers: u64) -> (u64, u64) {
         let mut system = System::new();
         let own = Pid::from_u32(std::process::id());

@@ -245,7 +245,6 @@ impl Context {
 impl ContextInner {
     async fn make_page(self: Arc<Self>, permit: OwnedSemaphorePermit) -> Result<Page, BrowserError> {
         let process = &self.process;
-        process.page_opened();
         self.pool.page_opened(process);
         let create = CreateTargetParams {
             browser_context_id: Some(self.id.clone()),

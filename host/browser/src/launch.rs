@@ -1,25 +1,26 @@
 //! Finding Chromium and starting one process of it.
 //!
-//! A process gets a profile folder of its own, its own process group, a debugging port that the kernel chooses and
-//! a command line without background traffic. [`launch`] returns when its DevTools connection stands; whatever
+//! A process gets a profile folder of its own, its own process group, a debugging port that the kernel chooses, a
+//! command line without background traffic, and an end when its host is gone, also by SIGKILL. [`launch`] returns when its DevTools connection stands; whatever
 //! fails before that leaves neither a process nor a folder behind, and says in one sentence what to do.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
-use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop};
+use process_wrap::tokio::{ChildWrapper, KillOnDrop};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::ChildStdin;
 use tokio::time::Instant;
 
 use crate::cdp::{self, LossReporter, Observer, Session};
 use crate::error::BrowserError;
 use crate::leftovers::{self, ProcessFolder};
-use crate::platform;
+use crate::platform::{self, INSTALL_HINT};
 
 /// Time between two looks for the port file. Chromium takes 300 ms and more to write it.
 const PORT_FILE_POLL: Duration = Duration::from_millis(10);
@@ -30,6 +31,10 @@ const STDERR_LINES: usize = 8;
 /// Longest line of error output that is read as one.
 const STDERR_LINE_BYTES: u64 = 4_096;
 
+/// A proxy that does not exist: the discard port of this machine, on which nothing that speaks HTTP has listened for
+/// decades. For a browser that shall reach the network through the proxies of its contexts only.
+pub const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
+
 /// How to start Chromium.
 #[derive(Debug, Clone)]
 pub struct LaunchOptions {
@@ -37,7 +42,9 @@ pub struct LaunchOptions {
     pub program: Option<PathBuf>,
     /// Without a window. `false` shows the browser on the screen.
     pub headless: bool,
-    /// The forward proxy for all traffic, unless a context names another. Loopback addresses go through it too.
+    /// The forward proxy for all traffic, the browser's own too, unless a context names another. Loopback addresses go
+    /// through it too. Absent: everything goes out directly. [`NOWHERE`]: only contexts with a proxy of their own reach
+    /// anything.
     pub proxy: Option<SocketAddr>,
     /// Time from start to a working connection.
     pub timeout: Duration,
@@ -62,6 +69,8 @@ impl Default for LaunchOptions {
 pub(crate) struct Launched {
     pub(crate) child: Box<dyn ChildWrapper>,
     pub(crate) pid: u32,
+    /// The browser ends when this is closed: see [`platform::browser_command`].
+    pub(crate) lifeline: Option<ChildStdin>,
     pub(crate) root: Session,
     pub(crate) loss: LossReporter,
     pub(crate) folder: ProcessFolder,
@@ -98,9 +107,8 @@ pub fn find_chromium(configured: Option<&Path>) -> Result<PathBuf, BrowserError>
             Ok(path.to_owned())
         } else {
             Err(BrowserError::Unavailable(format!(
-                "the configured browser {} does not exist; correct the path or install one with `{}`",
-                path.display(),
-                platform::INSTALL_HINT
+                "the configured browser {} does not exist; correct the path or install one with `{INSTALL_HINT}`",
+                path.display()
             )))
         };
     }
@@ -116,14 +124,18 @@ pub fn find_chromium(configured: Option<&Path>) -> Result<PathBuf, BrowserError>
             };
         }
     }
-    let search = std::env::var_os("PATH").unwrap_or_default();
-    let in_path = platform::PROGRAM_NAMES
-        .iter()
-        .flat_map(|name| std::env::split_paths(&search).map(move |folder| folder.join(name)));
-    in_path.chain(platform::installed_places()).find(|path| path.is_file()).ok_or_else(|| {
+    search(std::env::var_os("PATH"), platform::installed_places())
+}
+
+/// The first browser in the folders of `PATH` and in these places.
+fn search(path: Option<OsString>, places: Vec<PathBuf>) -> Result<PathBuf, BrowserError> {
+    let path = path.unwrap_or_default();
+    // An empty entry stands for the working folder, which is nobody's choice of a program.
+    let folders = || std::env::split_paths(&path).filter(|folder| !folder.as_os_str().is_empty());
+    let in_path = platform::PROGRAM_NAMES.iter().flat_map(|name| folders().map(move |folder| folder.join(name)));
+    in_path.chain(places).find(|file| file.is_file()).ok_or_else(|| {
         BrowserError::Unavailable(format!(
-            "no Chromium was found on this machine; install one with `{}` or configure its path",
-            platform::INSTALL_HINT
+            "no Chromium was found on this machine; install one with `{INSTALL_HINT}` or configure its path"
         ))
     })
 }
@@ -162,15 +174,16 @@ async fn launch_on(
     {
         return Err(BrowserError::Unavailable(format!("{} could not be removed: {error}", port_file.display())));
     }
-    let mut command = CommandWrap::with_new(program, |command| {
-        command.args(arguments(options, profile)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    });
+    let mut command = platform::browser_command(program, arguments(options, profile));
+    command.command_mut().stdout(Stdio::null()).stderr(Stdio::piped());
     platform::isolate(&mut command);
     command.wrap(KillOnDrop);
     let mut child = command.spawn().map_err(|error| {
         BrowserError::Unavailable(format!("the browser {} could not be started: {error}", program.display()))
     })?;
     let pid = child.id().unwrap_or_default();
+    // Out of the child's hands, which close it as soon as somebody waits for the child.
+    let lifeline = child.stdin().take();
     let stderr = StderrTail::default();
     if let Some(pipe) = child.stderr().take() {
         tokio::spawn(drain(pipe, stderr.clone()));
@@ -184,7 +197,7 @@ async fn launch_on(
     }
     .await;
     match started {
-        Ok((root, loss)) => Ok(Launched { child, pid, root, loss, folder, stderr }),
+        Ok((root, loss)) => Ok(Launched { child, pid, lifeline, root, loss, folder, stderr }),
         Err(error) => {
             kill(&mut *child, pid).await;
             // The folder blocks for a moment when the process is slow to let go.
@@ -363,7 +376,17 @@ mod tests {
     fn a_missing_browser_names_the_command_that_installs_one() {
         let error = find_chromium(Some(Path::new("/nonexistent/chromium"))).unwrap_err();
         assert_eq!(error.code(), "unavailable");
-        assert!(error.to_string().contains(platform::INSTALL_HINT), "{error}");
+        assert!(error.to_string().contains(INSTALL_HINT), "{error}");
+    }
+
+    #[test]
+    fn without_a_path_and_without_a_browser_the_sentence_is_the_same() {
+        for path in [None, Some(OsString::new()), Some(OsString::from("/nonexistent"))] {
+            let error = search(path, Vec::new()).unwrap_err();
+            assert_eq!(error.code(), "unavailable");
+            assert!(error.to_string().starts_with("no Chromium was found"), "{error}");
+            assert!(error.to_string().contains(INSTALL_HINT), "{error}");
+        }
     }
 
     #[test]

@@ -43,8 +43,9 @@ mod types;
 
 pub use context::Context;
 pub use error::BrowserError;
-pub use launch::{LaunchOptions, find_chromium};
+pub use launch::{LaunchOptions, NOWHERE, find_chromium};
 pub use page::Page;
+pub use platform::INSTALL_HINT;
 pub use pool::{Pool, PoolOptions, PoolStats, ProcessStats, RetireLimits, RetireReason};
 pub use types::{
     ContextOptions, Cookie, DEFAULT_TIMEOUT, Dialog, Download, Exchange, GotoOptions, Html, Navigation, Picture, Rect,

@@ -9,6 +9,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chromiumoxide::cdp::browser_protocol::page::FrameId;
@@ -47,6 +48,10 @@ struct PageInner {
     target: Target,
     main_frame: FrameId,
     navigation: tokio::sync::Mutex<()>,
+    /// Held by whoever uses the keyboard or the pointer: there is one focus for all.
+    input: tokio::sync::Mutex<()>,
+    /// Whether it has been sent somewhere.
+    visited: AtomicBool,
     context: Arc<ContextInner>,
 }
 
@@ -59,7 +64,16 @@ impl std::fmt::Debug for Page {
 impl Page {
     pub(crate) fn new(target: Target, context: Arc<ContextInner>) -> Self {
         let main_frame = FrameId::new(target.session.target_id());
-        Self { inner: Arc::new(PageInner { target, main_frame, navigation: tokio::sync::Mutex::new(()), context }) }
+        Self {
+            inner: Arc::new(PageInner {
+                target,
+                main_frame,
+                navigation: tokio::sync::Mutex::default(),
+                input: tokio::sync::Mutex::default(),
+                visited: AtomicBool::new(false),
+                context,
+            }),
+        }
     }
 
     /// The page's address now.
@@ -169,6 +183,25 @@ impl Page {
 
     pub(crate) async fn navigation_lock(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.inner.navigation.lock().await
+    }
+
+    /// The turn at the page's keyboard and pointer: first come, first served, until it is dropped.
+    ///
+    /// # Errors
+    /// `timed-out` when others had it until the deadline.
+    pub(crate) async fn input_turn(&self, deadline: Instant) -> Result<tokio::sync::MutexGuard<'_, ()>, BrowserError> {
+        tokio::time::timeout_at(deadline, self.inner.input.lock())
+            .await
+            .map_err(|_| BrowserError::TimedOut("other actions on this page took all the time".to_owned()))
+    }
+
+    /// Counts that the page loads something, for its process's retirement. The first load is counted with the page's
+    /// opening.
+    pub(crate) fn count_load(&self) {
+        if self.inner.visited.swap(true, Ordering::Relaxed) {
+            let context = &self.inner.context;
+            context.pool.page_loads(&context.process);
+        }
     }
 
     /// Waits until the page's address satisfies `condition`, and returns it.

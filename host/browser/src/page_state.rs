@@ -116,6 +116,11 @@ impl PageState {
         lock(&self.frames).get(frame).cloned()
     }
 
+    /// All frames, each with the session whose renderer holds it.
+    pub(crate) fn frames(&self) -> Vec<(String, Session)> {
+        lock(&self.frames).iter().map(|(frame, session)| (frame.clone(), session.clone())).collect()
+    }
+
     /// The dialogs since the last call.
     pub(crate) fn take_dialogs(&self) -> Vec<Dialog> {
         lock(&self.dialogs).drain(..).collect()

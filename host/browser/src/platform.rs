@@ -1,6 +1,8 @@
 //! All that differs between operating systems: process groups, privileges, places where Chromium lies.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use process_wrap::tokio::CommandWrap;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
@@ -15,6 +17,29 @@ pub(crate) fn isolate(command: &mut CommandWrap) {
 #[cfg(windows)]
 pub(crate) fn isolate(command: &mut CommandWrap) {
     command.wrap(process_wrap::tokio::JobObject);
+}
+
+/// The command that starts a browser so that it ends when this process is gone, however that came about.
+///
+/// Its input is a pipe whose other end lives in this process, and closes with it at the latest. The browser has that pipe
+/// as its second line of DevTools (`--remote-debugging-pipe`: commands on 3, answers on 4), on which nothing is ever said:
+/// when it comes to its end Chromium takes it that its operator is gone, and ends. The shell only puts the pipe there and
+/// becomes the browser, with the same process id.
+#[cfg(unix)]
+pub(crate) fn browser_command(program: &Path, arguments: Vec<OsString>) -> CommandWrap {
+    const BECOME: &str = r#"exec "$0" "$@" 3<&0 4>/dev/null </dev/null"#;
+    CommandWrap::with_new("/bin/sh", |command| {
+        command.arg("-c").arg(BECOME).arg(program).arg("--remote-debugging-pipe").args(arguments).stdin(Stdio::piped());
+    })
+}
+
+/// The command that starts a browser so that it ends when this process is gone, however that came about: the job that
+/// [`isolate`] puts it into ends with its owner.
+#[cfg(windows)]
+pub(crate) fn browser_command(program: &Path, arguments: Vec<OsString>) -> CommandWrap {
+    CommandWrap::with_new(program, |command| {
+        command.args(arguments).stdin(Stdio::null());
+    })
 }
 
 /// Whether this process runs as root, where Chromium's sandbox cannot start.
@@ -97,8 +122,8 @@ pub(crate) fn installed_places() -> Vec<PathBuf> {
         .collect()
 }
 
-/// The command that installs Chromium, for the sentence that says it is missing.
-pub(crate) const INSTALL_HINT: &str = if cfg!(windows) {
+/// The command that installs Chromium here, for the sentence that says it is missing.
+pub const INSTALL_HINT: &str = if cfg!(windows) {
     "winget install Google.Chrome"
 } else if cfg!(target_os = "macos") {
     "brew install --cask chromium"

@@ -4,24 +4,27 @@ use chromiumoxide::cdp::browser_protocol::page::SetDocumentContentParams;
 
 use crate::error::BrowserError;
 use crate::page::{Page, default_deadline};
+use crate::types::GotoOptions;
 
 /// Longest document that is shown, in bytes.
 const MAX_HTML: usize = 16 * 1024 * 1024;
 
 impl Page {
     /// Puts a kept document in the place of the page's own: relative addresses in it are below `url`; its scripts do not
-    /// run and it loads nothing, by a content security policy that stands before everything else in it.
-    ///
-    /// [`Page::url`] keeps the address of the last navigation.
+    /// run and it loads nothing, by a content security policy that stands before everything else in it. A document that
+    /// was there before is left first, as its scripts would go on in this one; [`Page::url`] is `about:blank` then.
     ///
     /// # Errors
-    /// `limit` for a document above 16 MiB.
+    /// `limit` for a document above 16 MiB; `timed-out` when the page does not leave its document.
     pub async fn show(&self, url: &str, html: &str) -> Result<(), BrowserError> {
         if html.len() > MAX_HTML {
             return Err(BrowserError::Limit(format!(
                 "a document of {} bytes is not shown: the bound is {MAX_HTML}",
                 html.len()
             )));
+        }
+        if self.url()? != "about:blank" {
+            self.goto("about:blank", &GotoOptions::default()).await?;
         }
         let command = SetDocumentContentParams::new(self.main_frame().clone(), guarded(url, html));
         self.session().call_until(command, default_deadline()).await?;

@@ -364,3 +364,37 @@ async fn an_elements_box_is_told_in_the_document() {
     assert_eq!((found.x, found.y, found.width, found.height), (118.0, 2118.0, 50.0, 40.0));
     stage.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn actions_at_the_same_time_do_not_take_the_focus_from_each_other() {
+    let stage = Stage::of(
+        "<input id=one><input id=two><input id=three><button id=b onclick='this.textContent++'>0</button>
+         <input id=late disabled>",
+    )
+    .await;
+    let (page, first, second) = (&stage.page, "abcdefghij".repeat(4), "0123456789".repeat(4));
+    let clicks = async {
+        for _ in 0..5 {
+            page.click("#b", &click_within(LONG)).await?;
+        }
+        Ok(())
+    };
+    // What waits for its element holds up nobody.
+    let waits = page.fill("#late", "x", SHORT);
+    let (waited, acted) = tokio::join!(waits, async {
+        tokio::try_join!(
+            page.type_text("#one", &first, LONG),
+            page.type_text("#two", &second, LONG),
+            page.fill("#three", "whole", LONG),
+            page.press(Some("#three"), "End"),
+            clicks
+        )
+    });
+    acted.unwrap();
+    assert_eq!(waited.unwrap_err().code(), "timed-out");
+    assert_eq!(
+        stage.js("[one.value, two.value, three.value, b.textContent]").await,
+        json!([first, second, "whole", "5"])
+    );
+    stage.close().await;
+}

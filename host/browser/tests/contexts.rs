@@ -144,6 +144,23 @@ async fn traffic_goes_through_the_proxy_of_the_context_or_the_pool_loopback_incl
 }
 
 #[tokio::test]
+async fn a_browser_that_is_sent_nowhere_gets_out_by_its_contexts_proxies_only() {
+    let site = Site::start().await;
+    let (proxy, asked) = telling_proxy().await;
+    let pool = pool(|options| options.launch.proxy = Some(buddy_browser::NOWHERE)).await;
+    let without = pool.open(ContextOptions::default()).await.unwrap().new_page().await.unwrap();
+    let error = without.goto(&site.url("/count"), &GotoOptions::default()).await.unwrap_err();
+    assert_eq!(error.code(), "connect", "{error}");
+    let own = ContextOptions { proxy: Some(format!("http://{proxy}")), ..ContextOptions::default() };
+    let page = pool.open(own).await.unwrap().new_page().await.unwrap();
+    page.goto(&site.url("/count"), &GotoOptions::default()).await.unwrap();
+    assert_eq!(page.title().await.unwrap(), "from the proxy");
+    assert!(asked.lock().unwrap().contains(&format!("GET {} HTTP/1.1", site.url("/count"))));
+    assert_eq!(site.hits.load(std::sync::atomic::Ordering::SeqCst), 0);
+    pool.close().await;
+}
+
+#[tokio::test]
 async fn an_answer_is_waited_for_with_its_body() {
     let site = Site::start().await;
     let pool = pool(|_| ()).await;

@@ -80,6 +80,23 @@ async fn b9_a_process_is_retired_after_its_pages_and_its_last_context() {
 }
 
 #[tokio::test]
+async fn b9_a_process_is_retired_after_the_loads_of_one_page_too() {
+    let site = Site::start().await;
+    let pool = pool(|options| options.retire = RetireLimits { pages: 3, ..RetireLimits::default() }).await;
+    let context = pool.open(ContextOptions::default()).await.unwrap();
+    let page = context.new_page().await.unwrap();
+    for number in 0..3 {
+        assert_eq!(pool.stats().processes[0].retiring, None, "after {number}");
+        page.goto(&site.url(&format!("/page/{number}")), &GotoOptions::default()).await.unwrap();
+        page.goto("about:blank", &GotoOptions::default()).await.unwrap();
+    }
+    let process = pool.stats().processes[0].clone();
+    assert_eq!((process.pages, process.retiring), (3, Some(RetireReason::Pages)));
+    assert_eq!(pool.stats().pages, 1);
+    pool.close().await;
+}
+
+#[tokio::test]
 async fn b9_a_process_above_its_memory_bound_is_retired() {
     let pool = pool(|options| options.retire.memory = 1 << 20).await;
     let context = pool.open(ContextOptions::default()).await.unwrap();
@@ -105,6 +122,31 @@ async fn b9_above_the_pools_memory_bound_new_pages_are_told_busy() {
     let error = context.new_page().await.unwrap_err();
     assert_eq!((error.code(), error.retryable()), ("busy", true), "{error}");
     assert_eq!(pool.stats().active_pages, 0);
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn b9_what_others_hold_of_the_memory_is_not_the_browsers_and_an_idle_one_makes_room() {
+    let (others, held) = tokio::sync::watch::channel(0);
+    let pool = pool(|options| {
+        options.max_memory = Some(64 << 30);
+        options.other_memory = Some(held);
+        options.wait = Duration::from_secs(3);
+    })
+    .await;
+    let context = pool.open(ContextOptions::default()).await.unwrap();
+    drop(context.new_page().await.unwrap());
+    others.send_replace(64 << 30);
+    let error = context.new_page().await.unwrap_err();
+    assert_eq!((error.code(), error.retryable()), ("busy", true), "{error}");
+    others.send_replace(0);
+    drop(context.new_page().await.unwrap());
+    others.send_replace(64 << 30);
+    drop(context);
+    eventually("the browser that has nothing to do ends for the others", || {
+        pool.stats().retired.get(&RetireReason::PoolMemory) == Some(&1)
+    })
+    .await;
     pool.close().await;
 }
 
@@ -173,4 +215,40 @@ async fn a_cancelled_task_leaves_neither_page_nor_context() {
     .await;
     assert_eq!(pool.stats().processes[0].contexts, 0);
     pool.close().await;
+}
+
+/// Not a test by itself: what [`b25_a_killed_host_takes_its_browser_with_it`] starts as a process of its own.
+#[cfg(unix)]
+#[tokio::test]
+async fn holds_a_browser_until_it_is_killed() {
+    let Some(root) = std::env::var_os("BUDDY_TEST_HELD_ROOT") else { return };
+    let site = Site::start().await;
+    let pool = buddy_browser::Pool::new(buddy_browser::PoolOptions::new(&root)).await.unwrap();
+    let context = pool.open(ContextOptions::default()).await.unwrap();
+    let (idle, busy) = (context.new_page().await.unwrap(), context.new_page().await.unwrap());
+    idle.goto(&site.url("/clinging"), &GotoOptions::default()).await.unwrap();
+    idle.click("body", &buddy_browser::actions::ClickOptions::default()).await.unwrap();
+    busy.goto(&site.url("/page/1"), &GotoOptions::default()).await.unwrap();
+    busy.evaluate(None, "setTimeout(() => { for (;;); })", &serde_json::Value::Null).await.unwrap();
+    std::fs::write(std::path::Path::new(&root).join("ready"), "").unwrap();
+    std::future::pending::<()>().await;
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn b25_a_killed_host_takes_its_browser_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut host = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "holds_a_browser_until_it_is_killed", "--nocapture"])
+        .env("BUDDY_TEST_HELD_ROOT", folder.path())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let needle = folder.path().to_string_lossy().into_owned();
+    eventually("the host has a browser", || folder.path().join("ready").exists()).await;
+    assert!(!processes_with(&needle).is_empty());
+    // SIGKILL: it cannot tidy up.
+    host.start_kill().unwrap();
+    host.wait().await.unwrap();
+    eventually("no process of the browser is left", || processes_with(&needle).is_empty()).await;
 }

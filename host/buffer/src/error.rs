@@ -80,6 +80,13 @@ pub enum BufferError {
         /// Bytes that must stay free.
         floor: u64,
     },
+    /// What the owner lets the host keep is used up: nothing new is taken in until there is room. Not found out by the
+    /// buffer, which knows only a part of what is kept: the host says it, in its own words.
+    #[error("{why}")]
+    OverBound {
+        /// What is used by what, and which setting bounds it, as one sentence.
+        why: Arc<str>,
+    },
     /// The store failed to read.
     #[error("the buffer cannot read its store ({reason}): restart the host, which checks the folder when it opens it")]
     Storage {

@@ -100,30 +100,37 @@ impl Tx<'_> {
     }
 
     fn make_room_for_page(&mut self, wanted: u64) -> Result<()> {
-        // Enough for one page among many small ones, without holding more keys than that.
-        const AT_A_TIME: usize = 64;
         let bound = self.limits.page_cache_bytes;
         if wanted > bound {
             let len = usize::try_from(wanted).unwrap_or(usize::MAX);
             return Err(BufferError::TooLarge { what: WHAT, len, max: usize::try_from(bound).unwrap_or(usize::MAX) });
         }
+        while !self.shrink_pages(bound - wanted)? {}
+        Ok(())
+    }
+
+    /// Removes some of the pages that expire first, until they take at most `bytes`. `true`: they do, or none is left.
+    pub fn shrink_pages(&mut self, bytes: u64) -> Result<bool> {
+        // Enough for one page among many small ones, without holding more keys than that.
+        const AT_A_TIME: usize = 64;
+        if self.counters().bytes(Space::Pages) <= bytes {
+            return Ok(true);
+        }
         let prefix = key::of(Space::Expiry, &[&[Space::Pages as u8]]);
-        while self.counters().bytes(Space::Pages).saturating_add(wanted) > bound {
-            let first = self.keys(&prefix, key::after_prefix(&prefix).as_deref(), AT_A_TIME)?;
-            if first.is_empty() {
+        let first = self.keys(&prefix, key::after_prefix(&prefix).as_deref(), AT_A_TIME)?;
+        if first.is_empty() {
+            return Ok(true);
+        }
+        for expiry in first {
+            if self.counters().bytes(Space::Pages) <= bytes {
                 break;
             }
-            for expiry in first {
-                if self.counters().bytes(Space::Pages).saturating_add(wanted) <= bound {
-                    break;
-                }
-                if let Some((_, page)) = key::parse_expiry(&expiry) {
-                    self.drop_page(page)?;
-                }
-                self.remove(&expiry)?;
+            if let Some((_, page)) = key::parse_expiry(&expiry) {
+                self.drop_page(page)?;
             }
+            self.remove(&expiry)?;
         }
-        Ok(())
+        Ok(self.counters().bytes(Space::Pages) <= bytes)
     }
 
     /// Removes a page and its expiry.
@@ -148,6 +155,14 @@ impl Buffer {
     /// See [`Tx::put_page`].
     pub async fn put_page(&self, page: CachedPage) -> Result<()> {
         self.transact(move |tx| tx.put_page(page)).await
+    }
+
+    /// Makes the page cache smaller than its own bound would, because others need its room: the pages that expire first
+    /// go until the rest takes at most `bytes`, a little at a time, so that other writers get their turn. The bytes that
+    /// it takes then.
+    pub async fn shrink_pages(&self, bytes: u64) -> Result<u64> {
+        while !self.transact::<_, BufferError, _>(move |tx| tx.shrink_pages(bytes)).await? {}
+        Ok(self.store().counters().bytes(Space::Pages))
     }
 
     /// See [`Tx::remove_page`].

@@ -230,6 +230,7 @@ impl Tx<'_> {
         }
         let mut new = old.clone();
         new.task.state = step(&old.task, Event::Assign)?;
+        new.goes_at = None;
         self.save(Some(old), &new)?;
         Ok(Taken::Resumed)
     }
@@ -251,6 +252,8 @@ impl Tx<'_> {
     }
 
     /// Any other step of the state table. [`Event::Interrupt`] takes the try back that was counted: a drain is not a try.
+    /// [`Event::HandBack`] keeps the record and its checkpoints for when the task comes again, and for so long after its
+    /// moment as a finished one is kept: it may go to another host for good.
     pub fn step_task(&mut self, id: &TaskId, lease: Lease, event: Event, notes: StepNotes) -> Result<LocalTask> {
         let old = self.held(id, lease)?;
         let mut new = old.clone();
@@ -265,8 +268,22 @@ impl Tx<'_> {
         if new.task.state.is_final() {
             new.finished = Some(self.now());
         }
+        if event == Event::HandBack {
+            let starts = notes.not_before.unwrap_or_default().max(self.now());
+            new.goes_at = Some(starts.saturating_add(self.limits.keep_finished_ms));
+        } else if new.task.state.is_held() {
+            new.goes_at = None;
+        }
         self.save(Some(&old), &new)?;
         Ok(new)
+    }
+
+    /// The task is no longer this host's: it is cancelled under the lease that it is here under, and retired, in one
+    /// transaction. A newer lease that was taken meanwhile keeps its record and its checkpoints.
+    pub fn give_up_task(&mut self, id: &TaskId, lease: Lease, reason: &str) -> Result<()> {
+        let notes = StepNotes { reason: Some(reason.to_owned()), not_before: None };
+        self.step_task(id, lease, Event::Cancel, notes)?;
+        self.retire_task(id)
     }
 
     /// Ends a task and puts its result into the outbox; the entry's number.
@@ -394,6 +411,12 @@ impl Buffer {
     pub async fn step_task(&self, id: &TaskId, lease: Lease, event: Event, notes: StepNotes) -> Result<LocalTask> {
         let id = id.clone();
         self.transact(move |tx| tx.step_task(&id, lease, event, notes)).await
+    }
+
+    /// See [`Tx::give_up_task`].
+    pub async fn give_up_task(&self, id: &TaskId, lease: Lease, reason: &'static str) -> Result<()> {
+        let id = id.clone();
+        self.transact(move |tx| tx.give_up_task(&id, lease, reason)).await
     }
 
     /// See [`Tx::finish_task`].

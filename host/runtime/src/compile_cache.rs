@@ -131,6 +131,26 @@ impl CompileCache {
     }
 }
 
+impl CompileCache {
+    /// Deletes what is not the code of these plugins for this engine; the bytes that were freed. What cannot be deleted
+    /// stays for the next time.
+    pub(crate) fn keep_only(&self, plugins: &[&str]) -> u64 {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return 0 };
+        let kept: Vec<PathBuf> = plugins.iter().map(|sha256| self.path(sha256)).collect();
+        let mut freed = 0;
+        for entry in entries.filter_map(Result::ok) {
+            let path = entry.path();
+            // One that is being written is its writer's.
+            let entry_of_ours = path.extension().is_some_and(|extension| extension == "bin");
+            let Ok(known) = entry.metadata() else { continue };
+            if entry_of_ours && known.is_file() && !kept.contains(&path) && fs::remove_file(&path).is_ok() {
+                freed += known.len();
+            }
+        }
+        freed
+    }
+}
+
 /// The body of an entry, if the entry is whole.
 fn body(entry: &[u8]) -> Option<&[u8]> {
     let (head, body) = entry.split_at_checked(HEAD)?;
@@ -208,6 +228,22 @@ mod tests {
         }
         cache.put("aa", &component(&engine));
         assert!(cache.get(&engine, "aa").is_some());
+    }
+
+    #[test]
+    fn code_of_plugins_that_are_gone_makes_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = Engine::default();
+        let cache = CompileCache::open(folder.path(), &engine).unwrap();
+        for name in ["aa", "bb"] {
+            cache.put(name, &component(&engine));
+        }
+        fs::write(folder.path().join(".writing-x"), b"half").unwrap();
+        assert!(cache.keep_only(&["aa"]) > 0);
+        assert!(cache.get(&engine, "aa").is_some());
+        assert!(cache.get(&engine, "bb").is_none());
+        assert!(folder.path().join(".writing-x").exists());
+        assert_eq!(cache.keep_only(&["aa"]), 0);
     }
 
     #[cfg(unix)]

@@ -11,7 +11,7 @@ use wasmtime::component::ResourceTableError;
 pub struct HostError {
     /// One of the contract's documented codes; see the constants in [`code`].
     pub code: &'static str,
-    /// What went wrong and what to do about it, as one sentence.
+    /// What went wrong and what to do about it, as one sentence; a denial's has lines to paste below it.
     pub message: String,
     /// Whether the same call may work later.
     pub retryable: bool,
@@ -21,7 +21,7 @@ pub struct HostError {
 
 /// The codes of `wit/types.wit`.
 pub mod code {
-    /// Not granted; the message is the line of configuration that would grant it.
+    /// Not granted; the message ends with the lines of `buddy.yaml` that would grant it.
     pub const DENIED: &str = "denied";
     /// This host has nothing behind the call.
     pub const UNAVAILABLE: &str = "unavailable";

@@ -1,8 +1,9 @@
 //! What the owner allows one plugin: a name of a capability and its scopes, from `buddy.yaml`'s
 //! `plugins.grants.<plugin>.<capability>: [scopes]`. What is not written there is denied.
 //!
-//! A denial's message is the line that would grant the call, complete with what is granted already, so that it can be
-//! pasted in place of the old one.
+//! A denial's message is a line that says what is not allowed, and below it the lines of `buddy.yaml` that would allow
+//! it, as they must stand there. The list of scopes holds what is granted already, so that it can be pasted in place of
+//! the old one.
 
 use crate::error::{HostError, code};
 use std::collections::BTreeMap;
@@ -57,12 +58,12 @@ impl Grants {
         self.scopes.get(capability.name()).map(Vec::as_slice)
     }
 
-    /// Whether `capability` is granted at all; `wanted` is the scope that the line to add should name.
+    /// Whether `capability` is granted at all; `wanted` is the scope that the lines to add should name.
     ///
     /// # Errors
     /// `denied`.
     pub fn allow(&self, capability: Capability, wanted: &[String]) -> Result<&[String], HostError> {
-        self.scopes(capability).ok_or_else(|| self.denied(capability, wanted))
+        self.scopes(capability).ok_or_else(|| self.denial(capability, "", wanted))
     }
 
     /// Whether `name` (a collection, a secret) is among the scopes, or `*` is.
@@ -78,7 +79,7 @@ impl Grants {
     /// connections are made, by the address that is really connected to: see [`crate::capabilities::http::Http`].
     ///
     /// # Errors
-    /// `denied` with a line that names the host, or `invalid` when it is no absolute `http` or `https` address.
+    /// `denied` with lines that name the host, or `invalid` when it is no absolute `http` or `https` address.
     pub fn allow_some_host(&self, capability: Capability, url: &str) -> Result<(), HostError> {
         let invalid = |why: &str| {
             HostError::new(code::INVALID, format!("The address {:?} {why}.", crate::text::shorten(url, 200)))
@@ -95,19 +96,32 @@ impl Grants {
         }
     }
 
-    /// The denial of `wanted`: the line of configuration that would grant it, with what is granted already.
+    /// The denial of `wanted`, with the lines of `buddy.yaml` that would grant it and what is granted already.
     pub fn denied(&self, capability: Capability, wanted: &[String]) -> HostError {
+        self.denial(capability, &format!(" for {}", quoted(wanted)), wanted)
+    }
+
+    fn denial(&self, capability: Capability, whom: &str, wanted: &[String]) -> HostError {
         let mut scopes = self.scopes(capability).unwrap_or_default().to_vec();
         for scope in wanted {
             if !scopes.contains(scope) {
                 scopes.push(scope.clone());
             }
         }
-        // JSON's quoting is also YAML's.
-        let quoted: Vec<String> = scopes.into_iter().map(|scope| serde_json::Value::from(scope).to_string()).collect();
-        let line = format!("plugins.grants.{}.{}: [{}]", self.plugin, capability.name(), quoted.join(", "));
-        HostError::new(code::DENIED, line)
+        let (plugin, capability) = (&self.plugin, capability.name());
+        let value = if scopes.is_empty() { "true".to_owned() } else { format!("[{}]", quoted(&scopes)) };
+        let message = format!(
+            "the plugin `{plugin}` may not use `{capability}`{whom}; these lines in buddy.yaml would let it:\n\
+             plugins:\n  grants:\n    {plugin}:\n      {capability}: {value}"
+        );
+        HostError::new(code::DENIED, message)
     }
+}
+
+/// Scopes in a line of YAML: JSON's quoting is also YAML's, and keeps a line a line.
+fn quoted(scopes: &[String]) -> String {
+    let quoted: Vec<String> = scopes.iter().map(|scope| serde_json::Value::from(scope.as_str()).to_string()).collect();
+    quoted.join(", ")
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ mod memory;
 
 pub(crate) use calls::Calls;
 pub(crate) use cpu::{CpuBudgetSpent, CpuMeter};
-pub(crate) use memory::MemoryLimiter;
+pub use memory::SharedMemory;
+pub(crate) use memory::{MemoryLimiter, Refused};
 
 use crate::wit::task;
 use std::time::Duration;

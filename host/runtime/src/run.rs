@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -111,6 +111,7 @@ impl Runtime {
             log_lines_dropped: AtomicU64::new(0),
             cancel,
             shutdown,
+            told: AtomicBool::new(false),
         });
         let call = async |instance: &wit::Plugin, store: &mut Store<HostState>| {
             store
@@ -125,7 +126,7 @@ impl Runtime {
             Ok(Err(failure)) => Err(stopped(&session).unwrap_or_else(|| failure.into())),
             Err(failure) => Err(failure),
         };
-        RunOutcome { result, usage, output }
+        RunOutcome { result, usage, output, told_to_stop: session.told.load(Ordering::Relaxed) }
     }
 
     /// Asks the plugin what a task will need.
@@ -245,7 +246,7 @@ impl Runtime {
     }
 
     fn store(&self, session: &Arc<Session>, limits: &RunLimits) -> Store<HostState> {
-        let mut store = Store::new(self.engine(), HostState::new(Arc::clone(session), limits));
+        let mut store = Store::new(self.engine(), HostState::new(Arc::clone(session), limits, self.shared_memory()));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.call_bytes.max(limits.output));
         store.set_max_component_handles(
@@ -301,7 +302,7 @@ async fn check_input(
 ) -> Result<(String, String), Failure> {
     if input.len() > bound {
         let message =
-            format!("The input has {} bytes and may have {bound}; pass large data as an artifact.", input.len());
+            format!("the input has {} bytes and may have {bound}; pass large data as an artifact", input.len());
         return Err(Failure::InvalidInput(vec![Fault { path: String::new(), message }]));
     }
     if input.len() <= QUICKLY_CHECKED {
@@ -316,7 +317,11 @@ async fn check_input(
 
 fn check_schema(plugin: &Plugin, task_type: &str, input: &str) -> Result<(), Failure> {
     let Some(described) = plugin.task_type(task_type) else {
-        return Err(Failure::UnknownTaskType { task_type: task_type.to_owned(), plugin: plugin.name().to_owned() });
+        return Err(Failure::UnknownTaskType {
+            task_type: task_type.to_owned(),
+            plugin: plugin.name().to_owned(),
+            known: plugin.manifest().task_types.keys().cloned().collect(),
+        });
     };
     described.input.check(input).map_err(|faults| Failure::InvalidInput(faults.into_iter().map(Fault::from).collect()))
 }

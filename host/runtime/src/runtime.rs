@@ -3,6 +3,7 @@
 use crate::capabilities;
 use crate::compile_cache::CompileCache;
 use crate::engine::{self, Allocation, EngineConfig};
+use crate::limits::SharedMemory;
 use crate::load::{self, LoadError};
 use crate::plugin::Plugin;
 use crate::state::HostState;
@@ -21,6 +22,8 @@ pub struct RuntimeConfig {
     pub engine: EngineConfig,
     /// Folder for compiled plugins; `None`: compile at every start.
     pub cache: Option<PathBuf>,
+    /// What all plugins together may hold in memory; `None`: each run's own bound alone.
+    pub memory: Option<Arc<dyn SharedMemory>>,
 }
 
 impl RuntimeConfig {
@@ -52,6 +55,7 @@ struct Inner {
     allocation: Allocation,
     linker: Linker<HostState>,
     cache: Option<CompileCache>,
+    memory: Option<Arc<dyn SharedMemory>>,
     ticker: Ticker,
     places: Places,
 }
@@ -89,7 +93,7 @@ impl Runtime {
         let total = config.engine.max_instances.max(1);
         let instances = Semaphore::new(usize::try_from(total).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS));
         let places = Places { instances, total, freed: Notify::new() };
-        Ok(Self(Arc::new(Inner { engine, allocation, linker, cache, ticker, places })))
+        Ok(Self(Arc::new(Inner { engine, allocation, linker, cache, memory: config.memory.clone(), ticker, places })))
     }
 
     /// Loads the plugin in `path`.
@@ -111,6 +115,12 @@ impl Runtime {
         total.saturating_sub(self.0.places.instances.available_permits())
     }
 
+    /// Deletes compiled code that is of none of these plugins, named by their files' SHA-256, because its room is needed;
+    /// the bytes that this freed. A plugin that comes back is compiled anew. Blocks for the file system.
+    pub fn forget_compiled(&self, but: &[&str]) -> u64 {
+        self.0.cache.as_ref().map_or(0, |cache| cache.keep_only(but))
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
     }
@@ -121,6 +131,10 @@ impl Runtime {
 
     pub(crate) fn cache(&self) -> Option<&CompileCache> {
         self.0.cache.as_ref()
+    }
+
+    pub(crate) fn shared_memory(&self) -> Option<Arc<dyn SharedMemory>> {
+        self.0.memory.clone()
     }
 
     pub(crate) fn ticker(&self) -> &Ticker {

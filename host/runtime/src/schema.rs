@@ -3,6 +3,8 @@
 //! A schema is a hostile input like everything of a plugin's: it cannot make the host fetch anything, its patterns run in
 //! linear time, and its references cannot run in a circle.
 
+mod explain;
+
 use crate::text::shorten;
 use crate::wit::types::Invalid;
 use jsonschema::{Draft, PatternOptions, Validator};
@@ -15,10 +17,7 @@ pub struct Schema {
     validator: Validator,
 }
 
-/// Faults of one input that are reported. One is enough to refuse it, a few help to put it right at once.
-const MAX_FAULTS: usize = 10;
-
-/// Bytes of one fault's message: it quotes the value at fault.
+/// Bytes of what the validator says of a schema.
 const MAX_MESSAGE: usize = 300;
 
 /// Compiled size of one pattern, in bytes; regex-automata's own default is 10 MiB.
@@ -51,23 +50,17 @@ impl Schema {
     /// Checks a JSON text.
     ///
     /// # Errors
-    /// What is wrong with it, each fault with the JSON Pointer to its place. Never empty.
+    /// What is wrong with it, each fault with the JSON Pointer to its place, and as half a sentence. Never empty.
     pub fn check(&self, text: &str) -> Result<(), Vec<Invalid>> {
         let value: Value = serde_json::from_str(text)
-            .map_err(|error| vec![Invalid { path: String::new(), message: format!("This is not JSON: {error}.") }])?;
+            .map_err(|error| vec![Invalid { path: String::new(), message: format!("this is not JSON: {error}") }])?;
         // Cheaper than collecting faults that are not there.
         if self.validator.is_valid(&value) {
             return Ok(());
         }
-        Err(self
-            .validator
-            .iter_errors(&value)
-            .take(MAX_FAULTS)
-            .map(|error| Invalid {
-                path: error.instance_path().to_string(),
-                message: format!("{}.", shorten(&error.to_string(), MAX_MESSAGE)),
-            })
-            .collect())
+        // Only a wrong input pays for having the schema at hand as a tree.
+        let schema: Value = serde_json::from_str(&self.text).unwrap_or_default();
+        Err(explain::faults(&schema, self.validator.iter_errors(&value)))
     }
 }
 
@@ -246,8 +239,8 @@ mod tests {
     fn faults_name_their_place_and_are_few() {
         let schema = Schema::compile(r#"{"type":"array","items":{"type":"string"}}"#).unwrap();
         let faults = schema.check(&serde_json::json!(vec![1; 100]).to_string()).unwrap_err();
-        assert_eq!(faults.len(), MAX_FAULTS);
-        assert_eq!((faults[0].path.as_str(), faults[0].message.as_str()), ("/0", r#"1 is not of type "string"."#));
+        assert_eq!(faults.len(), explain::MAX_FAULTS);
+        assert_eq!((faults[0].path.as_str(), faults[0].message.as_str()), ("/0", "must be a string, not 1"));
         assert_eq!(schema.check("[1,").unwrap_err()[0].path, "");
     }
 

@@ -3,12 +3,12 @@
 use crate::capabilities::Providers;
 use crate::error::HostError;
 use crate::grants::{Capability, Grants};
-use crate::limits::{Calls, CpuMeter, MemoryLimiter, RunLimits};
+use crate::limits::{Calls, CpuMeter, MemoryLimiter, RunLimits, SharedMemory};
 use crate::output_tail::OutputTail;
 use crate::wit::context;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::ResourceTable;
@@ -40,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) log_lines_dropped: AtomicU64,
     pub(crate) cancel: CancellationToken,
     pub(crate) shutdown: CancellationToken,
+    /// The plugin has seen that it is to stop.
+    pub(crate) told: AtomicBool,
 }
 
 impl Session {
@@ -65,13 +67,14 @@ impl Session {
             log_lines_dropped: AtomicU64::new(0),
             cancel: CancellationToken::new(),
             shutdown: CancellationToken::new(),
+            told: AtomicBool::new(false),
         }
     }
 
     /// What stands behind `capability`, if it is granted and there.
     ///
     /// # Errors
-    /// `denied` with the line to add, `unavailable` where the host has no provider.
+    /// `denied` with the lines to add, `unavailable` where the host has no provider.
     pub(crate) fn granted<'s, P: ?Sized>(
         &'s self,
         capability: Capability,
@@ -100,6 +103,11 @@ impl Session {
     pub(crate) fn is_stopping(&self) -> bool {
         self.cancel.is_cancelled() || self.shutdown.is_cancelled()
     }
+
+    /// The plugin sees that it is to stop: from here on what it returns may be less than its task.
+    pub(crate) fn tell(&self) {
+        self.told.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The data of a store.
@@ -126,10 +134,11 @@ const WASI_HANDLES: usize = 1_000;
 const RANDOM_BYTES: u64 = 1 << 20;
 
 impl HostState {
-    pub(crate) fn new(session: Arc<Session>, limits: &RunLimits) -> Self {
+    pub(crate) fn new(session: Arc<Session>, limits: &RunLimits, shared: Option<Arc<dyn SharedMemory>>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
-        Self { session, table, memory: MemoryLimiter::new(limits.memory), wasi: None, output_tail: limits.output_tail }
+        let memory = MemoryLimiter::new(limits.memory, shared);
+        Self { session, table, memory, wasi: None, output_tail: limits.output_tail }
     }
 
     /// The end of what the plugin wrote to standard output and error.

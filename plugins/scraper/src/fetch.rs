@@ -1,28 +1,34 @@
 //! Fetches pages: from an address to an [`Outcome`], with its retries and its checkpoint.
 //!
-//! All pages of a task share one browser context unless the input says `isolated`. When the browser dies, every page that
-//! was open in it fails at once and nobody knows which of them was the cause. So from then on these *suspects* are
-//! tried again one at a time: the one that kills the browser uses up its own tries, not those of its neighbours.
+//! All pages of a task share one browser context unless the input says `isolated`, and in it a few tabs (`tabs`). A tab
+//! is used again only if nothing out of the ordinary happened in it, and only by way of `about:blank`, where the host
+//! makes it forget its page: what a page yields must not depend on which page was in its tab before.
+//!
+//! When the browser dies, every page that was open in it fails at once and nobody knows which of them was the cause. So
+//! from then on these *suspects* are tried again one at a time: the one that kills the browser uses up its own tries, not
+//! those of its neighbours.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use buddy_plugin::browser::{self, ContextOptions, Field, GotoOptions, Navigation, ResourceKind, State, WaitUntil};
+use buddy_plugin::browser::{self, Field, GotoOptions, Navigation, State, WaitUntil};
 use buddy_plugin::serde_json::{Map, Value};
 use buddy_plugin::{Failure, HostError, context, log, progress};
-use futures::lock::Mutex;
+use futures::lock::{Mutex, MutexGuard};
 use url::Url;
 
 use crate::crawl::{Job, Outcome};
-use crate::input::{Input, Resource, WaitUntil as InputWait};
+use crate::input::{Input, WaitUntil as InputWait};
 use crate::output::{Page, PageFailure};
 use crate::pace::Pace;
 use crate::plan::Plan;
 use crate::reading::{Reading, SCRIPT, Want};
 use crate::retry::{self, Decision, Fault, Reach};
 use crate::saved::Saved;
+use crate::shared::{Demand, Open, Resting, Shared, context_options};
 use crate::sites::{Sites, Verdict};
+use crate::tabs::{Tab, Turn};
 use crate::{address, bounds, chance};
 
 /// How often a page that moves on by script while it is being read is read again.
@@ -31,6 +37,12 @@ const READINGS: usize = 4;
 /// Time that is left for the pages under way when a run ends because its time does.
 const LAST_MOMENTS: Duration = Duration::from_secs(10);
 
+/// How long a tab may take to leave its page: one that needs longer is busy with the page's own scripts.
+const LEAVE: Duration = Duration::from_secs(2);
+
+/// A page that rests for longer than this gives up its claim to a tab. Opening one takes about 100 ms.
+const SHORT_REST: Duration = Duration::from_millis(500);
+
 /// What the pages of a run share.
 pub(crate) struct Fetcher<'a> {
     plan: &'a Plan,
@@ -38,6 +50,7 @@ pub(crate) struct Fetcher<'a> {
     sites: Sites,
     pace: RefCell<Pace>,
     shared: Shared,
+    demand: Demand,
     /// Held by a suspect while it is tried again.
     suspects: Mutex<()>,
     stop: RefCell<Option<Failure>>,
@@ -55,6 +68,7 @@ impl<'a> Fetcher<'a> {
             sites: Sites::default(),
             pace: RefCell::new(Pace::new(Duration::from_millis(plan.input.per_host_delay_ms))),
             shared: Shared::default(),
+            demand: Demand::new(plan.input.concurrency as usize),
             suspects: Mutex::new(()),
             stop: RefCell::new(None),
             time: context::get().deadline.saturating_sub(LAST_MOMENTS),
@@ -96,10 +110,22 @@ impl<'a> Fetcher<'a> {
         self.resumed.get()
     }
 
+    /// A wave of so many pages begins.
+    pub(crate) fn begin(&self, pages: usize) {
+        self.demand.begin(pages);
+    }
+
     /// What becomes of a page; `None` if the run stopped before that was known.
     ///
     /// `keep_the_new` leaves out of its links what need not be kept.
     pub(crate) async fn page(&self, job: &Job, keep_the_new: impl Fn(u32, &mut Vec<String>)) -> Option<Outcome> {
+        let outcome = self.outcome(job, keep_the_new).await;
+        self.demand.finished();
+        self.shared.trim(self.demand.tabs());
+        outcome
+    }
+
+    async fn outcome(&self, job: &Job, keep_the_new: impl Fn(u32, &mut Vec<String>)) -> Option<Outcome> {
         if self.stopped().is_some() {
             return None;
         }
@@ -134,8 +160,8 @@ impl<'a> Fetcher<'a> {
         let mut attempt = 1;
         loop {
             let wait = self.pace.borrow_mut().reserve(&host, Instant::now());
-            context::sleep(wait).await;
-            let alone = if suspect { Some(self.suspects.lock().await) } else { None };
+            self.rest(wait).await;
+            let alone = if suspect { Some(self.alone().await) } else { None };
             if self.stopped().is_some() {
                 return None;
             }
@@ -162,49 +188,108 @@ impl<'a> Fetcher<'a> {
                     if let Some(asked) = fault.after {
                         self.pace.borrow_mut().hold(&host, Instant::now(), asked.min(retry::LONGEST_ASKED));
                     }
-                    context::sleep(wait).await;
+                    self.rest(wait).await;
                 }
             }
             attempt += 1;
         }
     }
 
-    /// One try: opens a tab, goes there, reads, closes the tab.
+    async fn rest(&self, wait: Duration) {
+        let _resting = (wait > SHORT_REST).then(|| self.needs_no_tab());
+        context::sleep(wait).await;
+    }
+
+    /// Waits until no other suspect is being tried.
+    async fn alone(&self) -> MutexGuard<'_, ()> {
+        let _resting = self.needs_no_tab();
+        self.suspects.lock().await
+    }
+
+    /// For as long as the page does not need a tab; one that is free for it now is closed.
+    fn needs_no_tab(&self) -> Resting<'_> {
+        let resting = self.demand.rest();
+        self.shared.trim(self.demand.tabs());
+        resting
+    }
+
+    /// One try: takes a tab, goes there, reads.
     async fn attempt(&self, job: &Job, attempt: u32) -> Result<(Page, Vec<String>), Fault> {
-        let input = &self.plan.input;
-        let own;
-        let opened;
-        let context = if input.isolated {
-            own = browser::open(context_options(input)).await?;
-            &own
-        } else {
-            opened = self.shared.get(input).await?;
-            opened.as_ref()
-        };
-        let tab = match context.new_page().await {
-            Ok(tab) => tab,
-            Err(error) => return Err(self.lost(context, error)),
-        };
         let mut page = Page { requested_url: job.url.clone(), depth: job.depth, attempt, ..Page::default() };
-        match self.visit(&tab, job, &mut page).await {
-            Ok(links) => {
-                // A tab that does not close is the pool's to clean up; what was read stands.
-                if let Err(error) = tab.close().await {
-                    log::debug(format!("a tab did not close: {error}"));
-                }
-                bounds::fit(&mut page, bounds::PAGE_BYTES);
-                Ok((page, links))
+        let links = if self.plan.input.isolated {
+            let context = browser::open(context_options(&self.plan.input)).await?;
+            let tab = context.new_page().await?;
+            let visited = self.visit(&tab, job, &mut page).await;
+            if visited.is_ok() {
+                close(tab).await;
             }
-            Err(Miss::Host(error)) => Err(self.lost(context, error)),
-            Err(Miss::Page(fault)) => Err(fault),
+            visited.map_err(Miss::into_fault)
+        } else {
+            self.attempt_in_shared(job, &mut page).await
+        }?;
+        bounds::fit(&mut page, bounds::PAGE_BYTES);
+        Ok((page, links))
+    }
+
+    async fn attempt_in_shared(&self, job: &Job, page: &mut Page) -> Result<Vec<String>, Fault> {
+        let (open, tab) = self.tab().await?;
+        let visited = self.visit(&tab.page, job, page).await;
+        let sound = match &visited {
+            Ok(_) => !page.timed_out && same_origin(&job.url, &page.url),
+            Err(Miss::Page(fault)) => fault.code == retry::HTTP_STATUS && same_origin(&job.url, &page.url),
+            Err(Miss::Host(_)) => false,
+        };
+        match visited {
+            Err(Miss::Host(error)) => {
+                open.tabs.discarded();
+                Err(self.lost(&open, error))
+            }
+            visited => {
+                self.put_back(&open, tab, sound).await;
+                visited.map_err(Miss::into_fault)
+            }
+        }
+    }
+
+    /// A tab of the shared context, with that.
+    async fn tab(&self) -> Result<(Rc<Open>, Tab<browser::Page>), Fault> {
+        loop {
+            let open = self.shared.get(&self.plan.input).await?;
+            match open.tabs.turn().await {
+                Some(Turn::Tab(tab)) => return Ok((open, tab)),
+                Some(Turn::Open) => {
+                    let page = open.context.new_page().await;
+                    return match open.tabs.opened(page, Instant::now()) {
+                        Ok(tab) => Ok((open, tab)),
+                        Err(error) => Err(self.lost(&open, error)),
+                    };
+                }
+                // The browser died while this page was waiting, so it was not the cause.
+                None => {}
+            }
+        }
+    }
+
+    /// Keeps a tab for another page, or closes it: if anything happened in it that could show in the next page, if it is
+    /// worn out, and if no page is about to need it.
+    async fn put_back(&self, open: &Open, mut tab: Tab<browser::Page>, sound: bool) {
+        let sound = sound
+            && open.tabs.keeps(&mut tab, self.demand.tabs(), Instant::now())
+            && matches!(tab.page.dialogs().await, Ok(dialogs) if dialogs.is_empty())
+            && tab.page.goto("about:blank", GotoOptions::new().timeout(LEAVE)).await.is_ok();
+        if sound {
+            open.tabs.give_back(tab, self.demand.tabs());
+        } else {
+            open.tabs.discarded();
+            close(tab.page).await;
         }
     }
 
     /// Takes a host's error as a fault; a dead browser's context is not used again.
-    fn lost(&self, context: &browser::Context, error: HostError) -> Fault {
+    fn lost(&self, open: &Open, error: HostError) -> Fault {
         let fault = Fault::from(error);
         if fault.reach == Reach::Browser {
-            self.shared.forget(context);
+            self.shared.forget(open);
         }
         fault
     }
@@ -212,6 +297,7 @@ impl<'a> Fetcher<'a> {
     async fn visit(&self, tab: &browser::Page, job: &Job, page: &mut Page) -> Result<Vec<String>, Miss> {
         let input = &self.plan.input;
         let navigation = tab.goto(&job.url, goto_options(self.plan)).await?;
+        page.url = spelt(&navigation.url);
         check(&navigation)?;
         page.status = navigation.status;
         page.timed_out = navigation.timed_out;
@@ -219,12 +305,13 @@ impl<'a> Fetcher<'a> {
         if let Some(selector) = &input.wait_for {
             tab.wait_for(selector, State::Attached, Some(self.plan.timeout())).await?;
         }
-        let mut expected = spelt(&navigation.url);
+        let mut expected = page.url.clone();
         let links = {
             let mut readings = 0;
             loop {
                 let reading = self.read(tab, page).await?;
-                let url = spelt(&reading.url);
+                // A page that is shown as it was kept has no address of its own, and runs no script to move on by.
+                let url = if navigation.from_cache { expected.clone() } else { spelt(&reading.url) };
                 // Fields and script are separate calls: only if both saw the same address they saw the same document.
                 if url == expected {
                     page.url = url;
@@ -292,37 +379,28 @@ impl From<Fault> for Miss {
     }
 }
 
-/// The context that all pages share, opened by the first that needs it.
-#[derive(Default)]
-struct Shared {
-    opening: Mutex<()>,
-    open: RefCell<Option<Rc<browser::Context>>>,
+impl Miss {
+    fn into_fault(self) -> Fault {
+        match self {
+            Self::Host(error) => error.into(),
+            Self::Page(fault) => fault,
+        }
+    }
 }
 
-impl Shared {
-    async fn get(&self, input: &Input) -> Result<Rc<browser::Context>, HostError> {
-        // One opens, the others wait for it.
-        let _opening = self.opening.lock().await;
-        if let Some(context) = &*self.open.borrow() {
-            return Ok(Rc::clone(context));
-        }
-        let context = Rc::new(browser::open(context_options(input)).await?);
-        *self.open.borrow_mut() = Some(Rc::clone(&context));
-        Ok(context)
+/// Closes a tab. One that does not close is the pool's to clean up; what was read stands.
+async fn close(tab: browser::Page) {
+    if let Err(error) = tab.close().await {
+        log::debug(format!("a tab did not close: {error}"));
     }
+}
 
-    /// Forgets this context, unless another one was opened since.
-    fn forget(&self, dead: &browser::Context) {
-        self.open.borrow_mut().take_if(|context| std::ptr::eq(context.as_ref(), dead));
-    }
-
-    async fn close(&self) {
-        let context = self.open.borrow_mut().take().and_then(Rc::into_inner);
-        if let Some(context) = context
-            && let Err(error) = context.close().await
-        {
-            log::debug(format!("the browser context did not close: {error}"));
-        }
+/// Whether a page ended on the site that was asked for: else a document of another origin was in the tab on the way, and
+/// what that stored for the tab's lifetime stays.
+fn same_origin(asked: &str, ended: &str) -> bool {
+    match (Url::parse(asked), Url::parse(ended)) {
+        (Ok(asked), Ok(ended)) => asked.origin() == ended.origin(),
+        _ => false,
     }
 }
 
@@ -396,22 +474,6 @@ fn fields(input: &Input) -> impl Iterator<Item = Field> {
         }
         if spec.many { field.many() } else { field }
     })
-}
-
-fn context_options(input: &Input) -> ContextOptions {
-    let kind = |resource: &Resource| match resource {
-        Resource::Image => ResourceKind::Image,
-        Resource::Media => ResourceKind::Media,
-        Resource::Font => ResourceKind::Font,
-        Resource::Stylesheet => ResourceKind::Stylesheet,
-        Resource::Script => ResourceKind::Script,
-        Resource::Other => ResourceKind::Other,
-    };
-    let options = ContextOptions::new().javascript(input.javascript).block(input.block.iter().map(kind));
-    match &input.user_agent {
-        Some(user_agent) => options.user_agent(user_agent),
-        None => options,
-    }
 }
 
 fn goto_options(plan: &Plan) -> GotoOptions {

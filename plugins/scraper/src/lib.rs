@@ -5,8 +5,8 @@
 //! never fails the run; a run that was killed goes on from its checkpoints and ends with the same output.
 //!
 //! What decides is apart from what fetches: `crawl` (which page comes next, what is kept), `plan` (checks), `follow`,
-//! `robots`, `retry`, `pace`, `reading` and `bounds` are pure and tested without a host; `fetch`, `sites`, `saved` and
-//! `run` obey them.
+//! `robots`, `retry`, `pace`, `reading`, `tabs` and `bounds` are pure and tested without a host; `fetch`, `shared`,
+//! `sites`, `saved` and `run` obey them.
 
 mod address;
 mod bounds;
@@ -24,7 +24,9 @@ mod retry;
 mod robots;
 mod run;
 mod saved;
+mod shared;
 mod sites;
+mod tabs;
 
 use buddy_plugin::prelude::*;
 

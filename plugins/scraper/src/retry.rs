@@ -11,6 +11,9 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// The longest wait that a server may ask for; one that asks for more is tried again after this.
 pub(crate) const LONGEST_ASKED: Duration = Duration::from_mins(1);
 
+/// The code of a page that the server answered with a status that means failure.
+pub(crate) const HTTP_STATUS: &str = "http-status";
+
 /// A try that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -52,7 +55,7 @@ impl Fault {
     /// A status that means failure.
     pub(crate) fn status(status: u16, after: Option<Duration>) -> Self {
         let retryable = matches!(status, 408 | 425 | 429 | 500..=599);
-        Self { after, ..Self::page("http-status", format!("the server answered with status {status}"), retryable) }
+        Self { after, ..Self::page(HTTP_STATUS, format!("the server answered with status {status}"), retryable) }
     }
 }
 

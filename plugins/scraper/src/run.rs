@@ -1,7 +1,7 @@
 //! A run: waves of addresses out of the [`Crawl`], fetched at once, and what became of them back into it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use buddy_plugin::{Failure, log, progress};
@@ -53,6 +53,7 @@ async fn crawl_all(plan: &Plan, fetcher: &Fetcher<'_>, crawl: &RefCell<Crawl>) -
             return Ok(());
         }
         fetcher.learn_sites(&wave).await;
+        fetcher.begin(wave.len());
         let jobs = pace::take_turns(wave, host_of);
         let mut pages = stream::iter(jobs)
             .map(|job| async move {
@@ -78,20 +79,19 @@ fn host_of(job: &Job) -> String {
     Url::parse(&job.url).map(|url| address::host(&url)).unwrap_or_default()
 }
 
-/// If every page was refused for want of a grant, the task as a whole was: the reasons, each once.
+/// If every page was refused for want of a grant, the task as a whole was: the reason, or the first of several. (Each
+/// comes with the lines that would grant it, and those of two reasons cannot stand in one file as they are.)
 fn nothing_granted(failures: &[PageFailure]) -> Option<String> {
-    if failures.is_empty() || failures.iter().any(|failure| failure.code != "denied") {
+    let first = failures.first()?;
+    if failures.iter().any(|failure| failure.code != "denied") {
         return None;
     }
-    let mut reasons = BTreeMap::new();
-    for failure in failures {
-        let rank = reasons.len();
-        reasons.entry(failure.reason.as_str()).or_insert(rank);
-    }
-    let mut reasons: Vec<_> = reasons.into_iter().collect();
-    reasons.sort_by_key(|(_, rank)| *rank);
-    let lines: Vec<_> = reasons.into_iter().take(10).map(|(reason, _)| reason).collect();
-    Some(format!("no page may be opened, as no grant in buddy.yaml covers it; this would: {}", lines.join("; ")))
+    let reasons: BTreeSet<&str> = failures.iter().map(|failure| failure.reason.as_str()).collect();
+    let others = match reasons.len() {
+        1 => String::new(),
+        several => format!(" for {several} reasons; the first"),
+    };
+    Some(format!("no page may be opened{others}: {}", first.reason))
 }
 
 #[cfg(test)]
@@ -107,7 +107,8 @@ mod tests {
     #[test]
     fn a_task_of_which_nothing_is_granted_fails_with_the_lines_to_add() {
         let all = [failure("denied", "add b"), failure("denied", "add a"), failure("denied", "add b")];
-        assert!(nothing_granted(&all).unwrap().ends_with("this would: add b; add a"));
+        assert_eq!(nothing_granted(&all).unwrap(), "no page may be opened for 2 reasons; the first: add b");
+        assert_eq!(nothing_granted(&all[..1]).unwrap(), "no page may be opened: add b");
         assert_eq!(nothing_granted(&[failure("denied", "add a"), failure("dns", "no such name")]), None);
         assert_eq!(nothing_granted(&[]), None);
     }

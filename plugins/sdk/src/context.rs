@@ -28,7 +28,8 @@ pub fn get() -> Info {
     }
 }
 
-/// Waits. Everything else that is under way in this instance goes on meanwhile.
+/// Waits. Everything else that is under way in this instance goes on meanwhile. It ends early when the run is to stop:
+/// [`progress::is_cancelled`](crate::progress::is_cancelled) is true then.
 pub async fn sleep(duration: Duration) {
     if cfg!(target_arch = "wasm32") && !duration.is_zero() {
         raw::sleep(crate::millis(duration)).await;

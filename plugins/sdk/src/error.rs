@@ -10,7 +10,7 @@ use crate::bindings::buddy::plugin::types;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorCode {
-    /// Not granted. The message is the line of configuration that would grant it.
+    /// Not granted. The message ends with the lines of `buddy.yaml` that would grant it.
     Denied,
     /// This host does not have what the call needs.
     Unavailable,

@@ -9,8 +9,9 @@ pub fn report(done: u64, total: Option<u64>, message: &str) {
     }
 }
 
-/// True once the task is being cancelled or the host drains: start nothing new and return soon, a
-/// [`Failure::retryable`](crate::Failure::retryable) will do.
+/// True once the run is to stop, as its task is cancelled or its host ends: start nothing new and return soon, a
+/// [`Failure::retryable`](crate::Failure::retryable) will do. What is returned then is not used, as it may be a part of
+/// the work; where the host ends, the run goes again at its next start.
 pub fn is_cancelled() -> bool {
     cfg!(target_arch = "wasm32") && raw::is_cancelled()
 }

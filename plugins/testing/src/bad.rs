@@ -1,6 +1,6 @@
 //! Task types that exhaust something: time, stack, memory, handles, patience.
 
-use crate::wit::buddy::plugin::{artifacts, context, log, store};
+use crate::wit::buddy::plugin::{artifacts, context, log, progress, store};
 use futures::future::join_all;
 use serde_json::{Value, json};
 use std::hint::black_box;
@@ -63,6 +63,15 @@ pub(crate) fn alloc() -> Value {
         // 1 MiB at a time reaches any limit in few steps; written, so that it counts.
         kept.push(black_box(vec![1; 1 << 20]));
     }
+}
+
+/// Takes so much memory, says so by a step of progress, and keeps it for a while.
+pub(crate) async fn hold(mib: usize, ms: u64) -> Value {
+    // Written, so that it counts.
+    let kept = black_box(vec![1_u8; mib << 20]);
+    progress::report(1, Some(1), "it holds its memory");
+    context::sleep(ms).await;
+    json!(black_box(kept).len())
 }
 
 /// Writes `lines` log lines of `bytes` bytes.

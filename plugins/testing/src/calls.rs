@@ -129,19 +129,19 @@ fn options() -> browser::ContextOptions {
     }
 }
 
-pub(crate) async fn browser_title(url: &str) -> Result<Value, Failure> {
+pub(crate) async fn browser_title(url: &str, max_age_ms: Option<u64>) -> Result<Value, Failure> {
     let context = browser::open(options()).await.map_err(failed)?;
     let page = context.new_page().await.map_err(failed)?;
     let goto = browser::GotoOptions {
         wait_until: browser::WaitUntil::Load,
         timeout_ms: None,
         referer: None,
-        max_age_ms: None,
+        max_age_ms,
         more: Vec::new(),
     };
     let navigation = page.goto(url.into(), goto).await.map_err(failed)?;
     let title = page.title().await.map_err(failed)?;
-    Ok(json!({ "url": navigation.url, "title": title }))
+    Ok(json!({ "url": navigation.url, "title": title, "from-cache": navigation.from_cache }))
 }
 
 /// The parts of the browser interface that come later.

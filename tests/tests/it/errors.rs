@@ -8,10 +8,10 @@ use buddy_tests::{Finished, Host, HostBuilder, Site, plugin};
 
 use crate::docs::grants;
 
-/// The exit code and what was said on standard error, which is where everything but results goes.
+/// The exit code and what was said last on standard error, which is where everything but results goes. An error may
+/// have lines to paste below its sentence; what comes before it is the log.
 fn told(host: &Host, finished: &Finished) -> String {
-    let said: Vec<&str> =
-        finished.err.lines().filter(|line| line.starts_with("error: ") || line.starts_with("help: ")).collect();
+    let said: Vec<&str> = finished.err.lines().skip_while(|line| !line.starts_with("error: ")).collect();
     assert_ne!(finished.code, Some(0), "{finished:?}");
     assert_eq!(said.iter().filter(|line| line.starts_with("error: ")).count(), 1, "one sentence: {finished:?}");
     let code = finished.code.map_or_else(|| "none".to_owned(), |code| code.to_string());
@@ -49,6 +49,10 @@ fn what_cannot_be_submitted_is_refused_with_the_place() {
     refused("submit_wrong_type", &["web_navigate", r#"{"urls": "https://example.com/"}"#]);
     refused("submit_no_pages", &["web_navigate", "{}"]);
     refused("submit_unknown_key", &["web_navigate", r#"{"urls": ["https://example.com/"], "concurency": 3}"#]);
+    let steps = |steps: &str| format!(r#"{{"from": {{"records": []}}, "steps": [{steps}]}}"#);
+    refused("submit_unknown_step", &["data_processing", &steps(r#"{"filtr": {"field": "a", "op": "exists"}}"#)]);
+    refused("submit_unknown_op", &["data_processing", &steps(r#"{"filter": {"field": "a", "op": "equals"}}"#)]);
+    refused("submit_alternative", &["data_processing", &steps(r#"{"sort": [{"order": "asc"}]}"#)]);
     refused("submit_unknown_type", &["web_navigat", page]);
     refused("submit_unknown_digest", &["web_navigate", page, "--digest", "data_procesing:{}"]);
     refused("submit_bad_digest", &["web_navigate", page, "--digest", "data_processing:{}"]);
@@ -130,6 +134,7 @@ fn p3_a_plugin_that_is_a_text_file_is_named_for_what_it_is() {
     snapshot("text_file_list", &reason);
     let shown = host.run(&["plugin", "list"]).ok().out;
     assert!(shown.contains("notes") && shown.contains("broken"), "{shown}");
+    assert!(shown.contains("\nnotes: this is a text file"), "{shown}");
     let answer = host.run(&["submit", "echo", "{}", "--wait", "--json"]).ok().json();
     assert_eq!(answer["data"], serde_json::json!({}));
 }
@@ -146,12 +151,18 @@ fn exec_tells_what_is_wrong_with_a_file_a_type_or_an_input() {
 }
 
 #[test]
-fn p5_a_host_that_is_not_granted_is_denied_with_the_line_to_add() {
+fn p5_a_host_that_is_not_granted_is_denied_with_the_lines_to_add() {
     let site = Site::pages([("/", "<title>t</title>")]);
     let host = HostBuilder::default().plugin("scraper").yaml(&grants("127.0.0.1:1")).start();
     let input = serde_json::json!({ "urls": [site.url("/")], "respect_robots": false }).to_string();
     let denied = host.run(&["submit", "web_navigate", &input, "--wait"]);
     snapshot("denied_host", &told(&host, &denied));
-    assert!(denied.err.contains(&site.grant()), "the line is ready to be copied: {denied:?}");
     assert!(site.hits().is_empty(), "nothing was asked of it: {:?}", site.hits());
+
+    // The lines, pasted as they stand, are a configuration that lets it through.
+    let lines: Vec<&str> = denied.err.lines().skip_while(|line| *line != "plugins:").collect();
+    let pasted: Vec<&str> = lines.into_iter().take_while(|line| !line.starts_with("help: ")).collect();
+    let host = HostBuilder::default().plugin("scraper").yaml(&(pasted.join("\n") + "\n")).start();
+    let granted = host.run(&["submit", "web_navigate", &input, "--wait", "--json"]).ok().json();
+    assert_eq!(granted["data"]["pages"].as_array().map(Vec::len), Some(1), "{granted}");
 }

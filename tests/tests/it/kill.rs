@@ -73,3 +73,49 @@ fn q9_a_task_whose_host_dies_in_every_try_is_given_up_with_a_sentence() {
     assert_eq!(task["attempt"], 2);
     assert_eq!(task["error"], "given up after 2 tries: the host ended in the middle of each, the last time too");
 }
+
+/// Tasks that run at once below, and so the most that one kill can cut off.
+const AT_ONCE: usize = 4;
+
+/// Five times: early, while most are not even submitted, to late, when most are done.
+#[test]
+fn fifty_queued_tasks_all_end_once_whenever_their_host_is_killed() {
+    const TASKS: usize = 50;
+    let mut host =
+        HostBuilder::default().plugin("testing").yaml(&format!("resources:\n  max_tasks: {AT_ONCE}\n")).start();
+    let mut done = 0;
+    for (round, done_at_the_kill) in [1, 8, 16, 28, 40].into_iter().enumerate() {
+        let due = |host: &Host| succeeded(host).len() >= done + done_at_the_kill;
+        let mut killed = false;
+        let mut ids = Vec::new();
+        for count in 1..=TASKS {
+            // What each of them answers is its own count, which tells its result from every other.
+            ids.push(host.submit("sleep_at_once", &json!({ "count": count, "ms": 200 }), &[]));
+            // Asking costs as much as submitting.
+            if !killed && count % 4 == 0 && due(&host) {
+                host.kill();
+                host.start();
+                killed = true;
+            }
+        }
+        if !killed {
+            until("so many are done that the host is to be killed", LONG, || due(&host).then_some(()));
+            host.kill();
+            host.start();
+        }
+        done += TASKS;
+        let tasks = until("all have succeeded", LONG, || Some(succeeded(&host)).filter(|tasks| tasks.len() >= done));
+        assert_eq!(tasks.len(), done);
+        let again: Vec<&Value> = tasks.iter().filter(|task| task["attempt"] != 1).collect();
+        assert!(again.len() <= AT_ONCE * (round + 1), "more ran again than were under way: {again:#?}");
+        assert!(again.iter().all(|task| task["attempt"] == 2), "one kill is one try: {again:#?}");
+        for (id, count) in ids.iter().zip(1..) {
+            assert_eq!(host.result(id), json!(count));
+        }
+    }
+}
+
+fn succeeded(host: &Host) -> Vec<Value> {
+    let listed = host.run(&["task", "list", "--state", "succeeded", "--limit", "1000", "--json"]).ok().json();
+    listed.as_array().unwrap().clone()
+}

@@ -5,9 +5,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod bounds;
 mod digest;
 mod docs;
 mod errors;
+mod interrupted;
 mod kill;
 mod lifecycle;
+mod page_cache;
 mod rust_docs;

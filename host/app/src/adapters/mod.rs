@@ -21,7 +21,7 @@ use buddy_runtime::{Capability, Grants, HostError, code};
 
 use crate::artifacts::ArtifactError;
 
-/// A denial as the line of configuration that would grant it.
+/// A denial with the lines of configuration that would grant it.
 fn denied(grants: &Grants, capability: Capability, denied: &Denied) -> HostError {
     grants.denied(capability, std::slice::from_ref(&denied.grant))
 }
@@ -60,5 +60,8 @@ fn artifact_error(error: &ArtifactError) -> HostError {
         ArtifactError::Full { .. } => code::LIMIT,
         ArtifactError::Io { .. } => code::FAILED,
     };
-    HostError::new(code, error.to_string())
+    let mut mapped = HostError::new(code, error.to_string());
+    // The data folder is full now; when results have gone or the owner has raised the bound it is not.
+    mapped.retryable = matches!(error, ArtifactError::Full { .. });
+    mapped
 }

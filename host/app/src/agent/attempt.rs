@@ -1,6 +1,7 @@
 //! One try of a task: the plugin, then its digest, then the body of the result.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,11 @@ use buddy_buffer::{BufferError, LogLevel};
 use buddy_router::{Body, Outcome, Task};
 use buddy_runtime::{Failure, Plugin, RunOutcome};
 use buddy_sync::Coordinator;
+use futures::FutureExt as _;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::copies;
 use super::parts::{Parts, PluginRun};
 use super::references::{self, Kind};
 
@@ -77,7 +80,8 @@ impl From<BufferError> for TryEnd {
     }
 }
 
-/// Runs one try.
+/// Runs one try. Whatever happens in it, a fault of the host's own included, it has an end, and the copies that it
+/// read are removed.
 pub(super) async fn attempt(
     parts: &Parts,
     coordinator: &dyn Coordinator,
@@ -85,8 +89,18 @@ pub(super) async fn attempt(
     cancel: &CancellationToken,
     shutdown: &CancellationToken,
 ) -> TryEnd {
+    // Of a try that a kill cut off.
+    copies::clear(parts, &task.id).await;
     let run = Attempt { parts, coordinator, task, cancel, shutdown };
-    run.run().await.unwrap_or_else(|end| end)
+    let end = AssertUnwindSafe(run.run()).catch_unwind().await;
+    copies::clear(parts, &task.id).await;
+    match end {
+        Ok(end) => end.unwrap_or_else(|end| end),
+        Err(_) => TryEnd::Retry {
+            reason: "the host met a fault of its own in the middle of the try; its log has the place".to_owned(),
+            after: None,
+        },
+    }
 }
 
 struct Attempt<'a> {
@@ -161,13 +175,20 @@ impl Attempt<'_> {
             cancel: self.cancel.clone(),
             shutdown: self.shutdown.clone(),
         };
-        let RunOutcome { result, usage, output } = self.parts.run(plugin, run).await;
+        let RunOutcome { result, usage, output, told_to_stop } = self.parts.run(plugin, run).await;
         let log = self.parts.log_of(&self.task.id);
         if usage.log_lines_dropped > 0 {
             let lines = usage.log_lines_dropped;
             log.host(LogLevel::Warn, format!("{lines} log lines were over the bound of a run and are not kept"));
         }
         match result {
+            // Its lease is over: what it did is nobody's.
+            Ok(_) if self.cancel.is_cancelled() => Err(TryEnd::Cancelled),
+            // The host stops, and the plugin knew: a wait was cut short, or it was told to save its work and return. What
+            // it returns then may be a part of the work, and nothing tells a part from the whole. To do the work once
+            // more costs time; to call a part the whole would be wrong for good. One that never saw the stop has
+            // finished as if there were none, and its result counts.
+            Ok(_) if told_to_stop => Err(TryEnd::Interrupted),
             Ok(text) => Ok(text),
             Err(failure) => {
                 let failed = TryEnd::of(&failure, &output, raw.is_some());
@@ -232,7 +253,12 @@ impl Attempt<'_> {
         let result = self.coordinator.result(&id).await.map_err(unreachable)?;
         match result.map(|result| result.outcome) {
             Some(Outcome::Succeeded { body: Body::Artifact { id, .. } }) => Ok(id),
-            Some(Outcome::Succeeded { body: Body::Inline(text) }) => self.keep("input.json", text.as_bytes()).await,
+            Some(Outcome::Succeeded { body: Body::Inline(text) }) => {
+                // Room on the disk does not come back within seconds.
+                let full =
+                    |error: copies::CopyError| TryEnd::Retry { reason: error.to_string(), after: Some(FULL_AGAIN) };
+                copies::make(self.parts, &self.task.id, &text).await.map_err(full)
+            }
             Some(Outcome::Failed { .. }) => {
                 Err(TryEnd::failed(format!("{pointer}: task {} failed and has no result", id.short())))
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use buddy_router::agent::{Capacity, MAX_RUNNING, Role};
 use buddy_router::heartbeat::{BeatDecision, Standing, StartDecision, on_read_back, on_start};
-use buddy_router::{Agent as Document, RunningTask};
+use buddy_router::{Agent as Document, RunningTask, State};
 use buddy_sync::{BeatError, CoordinatorError, Seen, Version};
 
 use super::{Agent, locked};
@@ -33,8 +33,23 @@ fn standing(seen: &Seen) -> Standing {
 }
 
 impl Agent {
-    /// The first beat: takes the name, or says who has it.
-    pub async fn first_beat(&self) -> Result<Version, Displaced> {
+    /// The first beat: takes the name, or says who has it. Nothing when the coordinator cannot be reached: a computer
+    /// without a network works on what it holds, and [`beat`](Self::beat) takes the name as soon as it can.
+    ///
+    /// # Errors
+    /// The name is another's, or the coordinator refuses.
+    pub async fn first_beat(&self) -> Result<Option<Version>, Displaced> {
+        match self.take_name(0).await {
+            Ok(version) => Ok(Some(version)),
+            Err(Displaced::Coordinator(error @ CoordinatorError::Unreachable(_))) => {
+                tracing::warn!(%error, "nobody can be told that this host is here; it begins with the work that it holds");
+                Ok(None)
+            }
+            Err(displaced) => Err(displaced),
+        }
+    }
+
+    async fn take_name(&self, seq: u64) -> Result<Version, Displaced> {
         let inner = &self.inner;
         let name = &inner.identity.name;
         // Another process may write between the read and the beat; then its document decides.
@@ -46,7 +61,7 @@ impl Agent {
             {
                 return Err(Displaced::NameTaken { name: name.to_string(), seen });
             }
-            match inner.coordinator.beat(self.document(0), seen.map(|seen| seen.version)).await {
+            match inner.coordinator.beat(self.document(seq), seen.map(|seen| seen.version)).await {
                 Ok(version) => return Ok(version),
                 Err(BeatError::Changed) => {}
                 Err(BeatError::Other(error)) => return Err(error.into()),
@@ -56,33 +71,42 @@ impl Agent {
     }
 
     /// Beats until the agent ends. Gives back only when another process has its place.
-    pub async fn beat(&self, mut version: Version) -> Displaced {
-        let inner = &self.inner;
+    pub async fn beat(&self, mut version: Option<Version>) -> Displaced {
         let mut seq = 0u64;
         loop {
-            tokio::time::sleep(inner.options.heartbeat).await;
+            tokio::time::sleep(self.inner.options.heartbeat).await;
             seq += 1;
-            match inner.coordinator.beat(self.document(seq), Some(version)).await {
+            let beaten = match version {
+                Some(version) => self.next_beat(version, seq).await,
+                None => self.take_name(seq).await.map(Some),
+            };
+            match beaten {
                 Ok(next) => version = next,
-                // The answer may be lost, or somebody else wrote: what stands there decides.
-                Err(error) => match inner.coordinator.agent(&inner.identity.name).await {
-                    Err(unreachable) => tracing::warn!(%error, %unreachable, "a heartbeat failed"),
-                    Ok(seen) => {
-                        let there = seen.as_ref().map(standing);
-                        let identity = &inner.identity;
-                        match (on_read_back(&identity.session, identity.boot, there.as_ref()), seen) {
-                            (BeatDecision::GoOn, Some(seen)) => version = seen.version,
-                            (BeatDecision::GoOn | BeatDecision::WriteAnew, _) => {
-                                if let Ok(next) = inner.coordinator.beat(self.document(seq), None).await {
-                                    version = next;
-                                }
-                            }
-                            (BeatDecision::StopOlder | BeatDecision::StopReplaced, _) => {
-                                return Displaced::Younger(identity.name.to_string());
-                            }
-                        }
-                    }
-                },
+                Err(Displaced::Coordinator(error)) => tracing::warn!(%error, "a heartbeat failed"),
+                Err(displaced) => return displaced,
+            }
+        }
+    }
+
+    /// One beat after another; the version that the next one is conditional on, or nothing when there is no document.
+    async fn next_beat(&self, version: Version, seq: u64) -> Result<Option<Version>, Displaced> {
+        let inner = &self.inner;
+        let identity = &inner.identity;
+        let error = match inner.coordinator.beat(self.document(seq), Some(version)).await {
+            Ok(next) => return Ok(Some(next)),
+            Err(error) => error,
+        };
+        // The answer may be lost, or somebody else wrote: what stands there decides.
+        let seen = inner.coordinator.agent(&identity.name).await?;
+        let there = seen.as_ref().map(standing);
+        match (on_read_back(&identity.session, identity.boot, there.as_ref()), seen) {
+            (BeatDecision::GoOn, Some(seen)) => {
+                tracing::warn!(%error, "a heartbeat failed, and this host's last one stands");
+                Ok(Some(seen.version))
+            }
+            (BeatDecision::GoOn | BeatDecision::WriteAnew, _) => self.take_name(seq).await.map(Some),
+            (BeatDecision::StopOlder | BeatDecision::StopReplaced, _) => {
+                Err(Displaced::Younger(identity.name.to_string()))
             }
         }
     }
@@ -91,6 +115,8 @@ impl Agent {
     fn document(&self, seq: u64) -> Document {
         let inner = &self.inner;
         let parts = &inner.parts;
+        let held = [State::Assigned, State::Running, State::BackingOff, State::WaitingForHuman];
+        let held = held.into_iter().map(|state| parts.buffer.count_tasks(state)).sum::<u64>();
         let running = locked(&inner.running).clone();
         let running = running.into_iter().take(MAX_RUNNING).map(|(task, running)| {
             let progress = parts.buffer.progress(&task).ok().flatten();
@@ -118,6 +144,7 @@ impl Agent {
                 tasks: u32::try_from(inner.options.max_tasks).unwrap_or(u32::MAX),
                 pages: inner.options.max_pages,
             },
+            held: u32::try_from(held).unwrap_or(u32::MAX),
             running: running.collect(),
             status: BTreeMap::new(),
         }
@@ -129,8 +156,8 @@ impl Agent {
         let Some(plugin) = inner.parts.plugins.for_task_type(task_type) else {
             let mut known: Vec<&str> = inner.parts.plugins.task_types().collect();
             known.sort_unstable();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            return Err(format!("no plugin here runs the task type `{task_type}`; known types: {known}"));
+            let known = if known.is_empty() { "none".to_owned() } else { buddy_runtime::listed(known) };
+            return Err(format!("no plugin here runs the task type `{task_type}`; known: {known}"));
         };
         let asked = plugin.manifest().capabilities.iter().map(|request| request.capability.as_str());
         match buddy_router::capability::missing(task_type, asked, &inner.options.capabilities) {

@@ -11,28 +11,34 @@
 //! try before it starts, a result before it is pushed. What is in memory here can be lost at any moment.
 
 mod attempt;
+mod copies;
+mod hand_back;
 mod heartbeat;
 mod listen;
 mod parts;
 mod references;
 mod router;
 mod schedule;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use buddy_buffer::BufferError;
+use buddy_router::route::Given;
 use buddy_router::{AgentName, BootId, Lease, SessionId, TaskId};
 use buddy_sync::Coordinator;
 use buddy_sync::push::{Pusher, Versions};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use heartbeat::Displaced;
 pub use parts::{GrantProblem, Parts, PluginRights, PluginRun};
 pub use references::{Kind, Reference, find as find_references};
-pub use router::route_new;
+
+use hand_back::HandBacks;
 
 /// A run that is under way.
 #[derive(Debug, Clone)]
@@ -81,6 +87,12 @@ struct Inner {
     pusher: Pusher,
     versions: Versions,
     running: Mutex<HashMap<TaskId, Running>>,
+    /// Tasks on their way back.
+    hand_backs: HandBacks,
+    /// What it gave to whom since they last beat.
+    given: Mutex<Given>,
+    /// Whether tasks may start: the coordinator has said what this agent holds, or cannot be heard.
+    leases: watch::Sender<bool>,
     /// Something may be there to start, or a slot became free.
     ready: Notify,
     /// Something may be there to route.
@@ -104,6 +116,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn millis(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Agent {
     /// An agent that does nothing yet.
     pub fn new(
@@ -123,6 +139,9 @@ impl Agent {
                 pusher,
                 versions,
                 running: Mutex::default(),
+                hand_backs: HandBacks::default(),
+                given: Mutex::default(),
+                leases: watch::Sender::new(false),
                 ready: Notify::new(),
                 unrouted: Notify::new(),
                 paused: Mutex::default(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use buddy_browser::Pool;
-use buddy_buffer::{Buffer, BufferError};
+use buddy_buffer::{Buffer, LogLevel};
 use buddy_egress::{Fetcher, Grant, HostRules, Proxy, RuleError};
 use buddy_router::{Task, TaskId};
 use buddy_runtime::capabilities::browser::Browser;
@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::adapters::{RunArtifacts, RunBrowser, RunCheckpoint, RunHttp, RunLog, RunProgress, RunStore};
 use crate::artifacts::ArtifactStore;
+use crate::memory::{MemoryBudget, Promise};
+use crate::storage::Storage;
 
 /// A grant in the configuration that cannot be one.
 #[derive(Debug, thiserror::Error)]
@@ -78,8 +80,10 @@ pub struct Parts {
     pub limits: RunLimits,
     /// Whether there are any browsers: `resources.max_browsers` is not 0.
     pub browsers: bool,
-    /// What buffer and artifacts may take on the disk together, in bytes.
-    pub disk_allowed: u64,
+    /// What runs and browsers may take of the computer's memory together.
+    pub memory: Arc<MemoryBudget>,
+    /// What the data folder holds and may hold.
+    pub storage: Storage,
     /// Told of every change that somebody may be looking at.
     pub changed: Arc<Notify>,
 }
@@ -107,18 +111,30 @@ pub struct PluginRun<'a> {
 }
 
 impl Parts {
-    /// What buffer and artifacts take on the disk.
-    pub fn disk_used(&self) -> Result<u64, BufferError> {
-        Ok(self.buffer.stats()?.bytes_on_disk.saturating_add(self.artifacts.used()))
-    }
-
     /// The log of a task, for lines of the host's own.
     pub fn log_of(&self, task: &TaskId) -> RunLog {
         RunLog::new(self.buffer.clone(), task.clone(), Arc::clone(&self.changed))
     }
 
-    /// Runs a plugin once.
+    /// A run's share of the memory, once there is one; nothing when it is to stop before that.
+    async fn share_of_memory(&self, run: &PluginRun<'_>, bytes: usize) -> Option<Promise> {
+        let waits = |why: String| self.log_of(&run.task.id).host(LogLevel::Info, why);
+        tokio::select! {
+            promise = self.memory.admit(bytes as u64, waits) => Some(promise),
+            // The run itself says so, without beginning.
+            () = run.cancel.cancelled() => None,
+            () = run.shutdown.cancelled() => None,
+        }
+    }
+
+    /// Runs a plugin once, when there is memory for it.
     pub async fn run(&self, plugin: &Arc<Plugin>, run: PluginRun<'_>) -> RunOutcome {
+        // Where a plugin has no wish it gets what the owner allows, but for pages: those are for all runs together.
+        let limits = RunLimits { pages: RunLimits::default().pages, ..self.limits.clone() }
+            .wished(&plugin.manifest().limits)
+            .capped(&self.limits);
+        // Held until the run is over. The wait is not the run's time.
+        let _share = self.share_of_memory(&run, limits.memory).await;
         let (id, buffer) = (run.task.id.clone(), &self.buffer);
         let mut providers = Providers {
             log: Some(Arc::new(self.log_of(&id))),
@@ -149,9 +165,6 @@ impl Parts {
             ));
             providers.browser = self.browsers.then_some(browser as Arc<dyn Browser>);
         }
-        let limits = RunLimits { memory: self.limits.memory, wall: self.limits.wall, ..RunLimits::default() }
-            .wished(&plugin.manifest().limits)
-            .capped(&self.limits);
         let request = RunRequest {
             task_type: run.task_type.to_owned(),
             input: run.input,

@@ -7,9 +7,9 @@ use std::time::Duration;
 use buddy_router::reap::{FreshRead, ReapDecision, is_dead, on_suspect};
 use buddy_router::route::{Candidate, Decision, Policy, route};
 use buddy_router::{Assignment, State, Task};
-use buddy_sync::{Coordinator, CoordinatorError, Seen, TaskQuery, WriteError, change};
+use buddy_sync::{CoordinatorError, Seen, TaskQuery, WriteError, change};
 
-use super::Agent;
+use super::{Agent, locked};
 
 /// Time between two rounds; a wake-up comes sooner.
 const ROUND: Duration = Duration::from_secs(5);
@@ -17,43 +17,46 @@ const ROUND: Duration = Duration::from_secs(5);
 /// Tasks looked at in one round.
 const MAX_TASKS: usize = 1_000;
 
-/// Gives a task that is not stored yet to whom the rules say, or defers it.
-pub async fn route_new(
-    coordinator: &dyn Coordinator,
-    task: Task,
-    heartbeat: Duration,
-    policy: Policy,
-) -> Result<Task, CoordinatorError> {
-    let fleet = coordinator.fleet().await?;
-    Ok(routed(&task, &alive(&fleet, heartbeat), policy))
-}
-
 fn alive(fleet: &[Seen], heartbeat: Duration) -> Vec<&Seen> {
     let dead = |seen: &&Seen| is_dead(FreshRead { read: seen.read, updated: Some(seen.updated) }, heartbeat);
     fleet.iter().filter(|seen| !dead(seen)).collect()
 }
 
-fn decide(task: &Task, fleet: &[&Seen], policy: Policy) -> Decision {
-    let held = |seen: &Seen| seen.agent.running.len();
-    let candidates: Vec<Candidate<'_>> =
-        fleet.iter().map(|seen| Candidate { agent: &seen.agent, held: held(seen) }).collect();
-    route(&task.task_type, &task.demand.unwrap_or_default(), &candidates, policy)
-}
-
-/// The task as the rules want it; unchanged when they want what is already so.
-fn routed(task: &Task, fleet: &[&Seen], policy: Policy) -> Task {
-    let decision = decide(task, fleet, policy);
-    let chosen = decision.to.and_then(|name| fleet.iter().find(|seen| seen.agent.name == name));
-    let next = match chosen {
-        Some(seen) => change::assign(task, seen.agent.name.clone(), seen.agent.session.clone(), decision.reason),
-        None if task.state == State::Deferred => return task.clone(),
-        None => change::defer(task, decision.reason),
-    };
-    // Only tasks that are submitted or deferred get here, and both steps exist for them.
-    next.unwrap_or_else(|_| task.clone())
-}
-
 impl Agent {
+    fn policy(&self) -> Policy {
+        Policy { cloud_fallback: self.inner.options.cloud_fallback }
+    }
+
+    /// Gives a task that is not stored yet to whom the rules say, or defers it.
+    pub async fn route_new(&self, task: Task) -> Result<Task, CoordinatorError> {
+        let fleet = self.inner.coordinator.fleet().await?;
+        Ok(self.routed(&task, &alive(&fleet, self.inner.options.heartbeat)))
+    }
+
+    fn decide(&self, task: &Task, fleet: &[&Seen]) -> Decision {
+        let given = locked(&self.inner.given);
+        let candidates: Vec<Candidate<'_>> =
+            fleet.iter().map(|seen| Candidate { agent: &seen.agent, held: given.held(&seen.agent) }).collect();
+        route(&task.task_type, &task.demand.unwrap_or_default(), &candidates, self.policy())
+    }
+
+    /// The task as the rules want it; unchanged when they want what is already so.
+    fn routed(&self, task: &Task, fleet: &[&Seen]) -> Task {
+        let decision = self.decide(task, fleet);
+        let chosen = decision.to.and_then(|name| fleet.iter().find(|seen| seen.agent.name == name));
+        let next = match chosen {
+            Some(seen) => {
+                // Also when the write then fails: to think an agent fuller than it is, until its next beat, does no harm.
+                locked(&self.inner.given).note(&seen.agent);
+                change::assign(task, seen.agent.name.clone(), seen.agent.session.clone(), decision.reason)
+            }
+            None if task.state == State::Deferred => return task.clone(),
+            None => change::defer(task, decision.reason),
+        };
+        // Only tasks that are submitted or deferred get here, and both steps exist for them.
+        next.unwrap_or_else(|_| task.clone())
+    }
+
     /// Routes until the agent ends.
     pub async fn route(&self) {
         let inner = &self.inner;
@@ -69,12 +72,12 @@ impl Agent {
         }
     }
 
-    async fn route_round(&self) -> Result<(), CoordinatorError> {
+    pub(super) async fn route_round(&self) -> Result<(), CoordinatorError> {
         let inner = &self.inner;
         let coordinator = &*inner.coordinator;
         let fleet = coordinator.fleet().await?;
         let living = alive(&fleet, inner.options.heartbeat);
-        let policy = Policy { cloud_fallback: inner.options.cloud_fallback };
+        locked(&inner.given).keep(|name| fleet.iter().any(|seen| seen.agent.name == *name));
         let now = coordinator.now().await?;
         for state in [State::Submitted, State::Deferred] {
             let query = TaskQuery { state: Some(state), task_type: None, limit: MAX_TASKS, oldest_first: true };
@@ -86,17 +89,17 @@ impl Agent {
                 if task.value.state != state {
                     continue;
                 }
-                let next = routed(&task.value, &living, policy);
+                let next = self.routed(&task.value, &living);
                 if next != task.value {
                     overtaken(coordinator.write(next, task.version, None).await)?;
                 }
             }
         }
-        self.reap(&fleet, &living, policy).await
+        self.reap(&living).await
     }
 
     /// Tasks whose holder is dead, or whose buffer folder is not the one that its agent has now.
-    async fn reap(&self, fleet: &[Seen], living: &[&Seen], policy: Policy) -> Result<(), CoordinatorError> {
+    async fn reap(&self, living: &[&Seen]) -> Result<(), CoordinatorError> {
         let inner = &self.inner;
         let coordinator = &*inner.coordinator;
         let query = TaskQuery { state: Some(State::Assigned), task_type: None, limit: MAX_TASKS, oldest_first: true };
@@ -111,9 +114,13 @@ impl Agent {
             let read = coordinator.now().await?;
             let updated = fresh.filter(|seen| seen.agent.session == holder.session).map(|seen| seen.updated);
             let Some(task) = coordinator.task(&listed.id).await? else { continue };
-            let decision = decide(&task.value, living, policy);
-            let taker = decision.to.and_then(|name| fleet.iter().find(|seen| seen.agent.name == name));
-            let taker = taker.map(|seen| Assignment {
+            // Another router was faster: it is a living agent's now.
+            if task.value.assigned != listed.assigned {
+                continue;
+            }
+            let decision = self.decide(&task.value, living);
+            let found = decision.to.and_then(|name| living.iter().find(|seen| seen.agent.name == name));
+            let taker = found.map(|seen| Assignment {
                 agent: seen.agent.name.clone(),
                 session: seen.agent.session.clone(),
                 lease: task.value.lease.next(),
@@ -124,6 +131,9 @@ impl Agent {
             {
                 let reason = format!("its holder `{}` fell silent; {}", holder.agent, decision.reason);
                 if let Ok(next) = change::assign(&task.value, to.agent, to.session, reason) {
+                    if let Some(seen) = found {
+                        locked(&inner.given).note(&seen.agent);
+                    }
                     overtaken(coordinator.write(next, task.version, None).await)?;
                 }
             }

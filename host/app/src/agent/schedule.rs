@@ -1,17 +1,14 @@
 //! Starting tries when slots are free, and what follows each end.
 
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use buddy_buffer::{BufferError, LocalTask, StepNotes};
 use buddy_router::retry::{AfterFailure, Backoff, after_failure};
 use buddy_router::{Event, Outcome, TaskId, TaskResult};
-use buddy_sync::{WriteError, change};
-use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::{TryEnd, attempt};
-use super::{Agent, Running, locked};
+use super::{Agent, Running, copies, locked, millis};
 
 /// Longest time between two looks at the buffer: only a safety net, as everything that brings work wakes the loop.
 const LOOK: Duration = Duration::from_secs(30);
@@ -20,12 +17,19 @@ const LOOK: Duration = Duration::from_secs(30);
 const REFUSED: Duration = Duration::from_secs(1);
 
 impl Agent {
-    /// Starts what may start, until the agent drains.
+    /// Starts what may start, until the agent drains. Nothing starts before the leases are known: see
+    /// [`listen`](Self::listen).
     pub async fn schedule(&self) {
         let inner = &self.inner;
+        tokio::select! {
+            () = self.leases_known() => {}
+            () = inner.drain.cancelled() => return,
+        }
         while !inner.drain.is_cancelled() {
             let wait = match self.start_ready().await {
                 Ok(()) => self.until_next(),
+                // Told of where it is measured.
+                Err(BufferError::OverBound { .. }) => REFUSED,
                 Err(error) => {
                     tracing::error!(%error, "no task could be started");
                     REFUSED
@@ -47,7 +51,11 @@ impl Agent {
                 // One that is due already waits for a slot, whose end wakes the loop.
                 if wait.is_zero() { LOOK } else { wait.min(LOOK) }
             }
-            _ => LOOK,
+            Ok(None) => LOOK,
+            Err(error) => {
+                tracing::error!(%error, "when the next task is due cannot be read");
+                REFUSED
+            }
         }
     }
 
@@ -57,6 +65,7 @@ impl Agent {
         if free == 0 {
             return Ok(());
         }
+        inner.parts.storage.require_room()?;
         let now = inner.parts.buffer.now();
         let ready = inner.parts.buffer.next_runnable(now, free)?;
         let starts = ready.into_iter().map(|local| self.start(local));
@@ -84,6 +93,7 @@ impl Agent {
                         let reason = format!(
                             "given up after {tries} tries: the host ended in the middle of each, the last time too"
                         );
+                        copies::clear(&inner.parts, &id).await;
                         self.finish(&local, Outcome::Failed { reason }, None).await
                     }
                     // It was cancelled or given to another between the look and the start.
@@ -101,31 +111,41 @@ impl Agent {
         inner.parts.changed.notify_waiters();
         let task = &local.task;
         tracing::debug!(task = task.id.short(), task_type = task.task_type, attempt = task.tries, "try begins");
-        let tried = attempt(&inner.parts, &*inner.coordinator, task, &cancel, &inner.shutdown);
-        // A fault of the host's own must not lose the task with its slot.
-        let end = AssertUnwindSafe(tried).catch_unwind().await.unwrap_or_else(|_| TryEnd::Retry {
-            reason: "the host met a fault of its own in the middle of the try; its log has the place".to_owned(),
-            after: None,
-        });
-        let written = match end {
-            TryEnd::Over { outcome, raw_artifact } => self.finish(&local, outcome, raw_artifact).await,
-            TryEnd::Retry { reason, after } => self.again(&local, reason, after).await,
+        let end = attempt(&inner.parts, &*inner.coordinator, task, &cancel, &inner.shutdown).await;
+        let written = match self.follow(&local, end).await {
+            // The buffer stands; it does not take this: a result over its bound, for example. The task goes on with that as
+            // its trouble, as else it would look as if it ran until the next start.
+            Err(error) if !is_over(&error) && !matches!(error, BufferError::Degraded { .. } | BufferError::Closed) => {
+                tracing::error!(task = task.id.short(), %error, "the end of a try could not be written");
+                self.again(&local, format!("the end of the try could not be written: {error}"), None).await
+            }
+            written => written,
+        };
+        match written {
+            Err(error) if !is_over(&error) => {
+                tracing::error!(task = task.id.short(), %error, "the end of a try could not be written");
+            }
+            _ => {}
+        }
+        drop(slot);
+    }
+
+    /// What follows the end of a try.
+    async fn follow(&self, local: &LocalTask, end: TryEnd) -> Result<(), BufferError> {
+        match end {
+            TryEnd::Over { outcome, raw_artifact } => self.finish(local, outcome, raw_artifact).await,
+            TryEnd::Retry { reason, after } => self.again(local, reason, after).await,
+            // Who cancelled the run ends the record too.
             TryEnd::Cancelled => Ok(()),
             TryEnd::Interrupted => {
                 let notes = StepNotes {
                     reason: Some("the host stopped; it goes on at the next start".to_owned()),
                     not_before: None,
                 };
-                let stepped = inner.parts.buffer.step_task(&task.id, task.lease, Event::Interrupt, notes).await;
-                stepped.map(|_| ())
+                let (id, lease) = (&local.task.id, local.task.lease);
+                self.inner.parts.buffer.step_task(id, lease, Event::Interrupt, notes).await.map(drop)
             }
-        };
-        match written {
-            // Its lease ended while it ran: what it did is the present holder's to do.
-            Ok(()) | Err(BufferError::StaleLease { .. } | BufferError::Transition { .. }) => {}
-            Err(error) => tracing::error!(task = task.id.short(), %error, "the end of a try could not be written"),
         }
-        drop(slot);
     }
 
     async fn finish(
@@ -179,40 +199,11 @@ impl Agent {
             AfterFailure::HandBack(wait) => self.hand_back(local, reason, wait).await,
         }
     }
+}
 
-    /// One fenced write gives the task back with the moment before which nobody starts it. Its checkpoints stay, in case
-    /// it comes back to this host.
-    async fn hand_back(&self, local: &LocalTask, reason: String, wait: Duration) -> Result<(), BufferError> {
-        let inner = &self.inner;
-        let task = &local.task;
-        let not_before = inner.parts.buffer.now().saturating_add(millis(wait));
-        let notes = StepNotes { reason: Some(reason.clone()), not_before: Some(not_before) };
-        // Here first: once the write has landed the listener hears that the task is lost.
-        inner.parts.buffer.step_task(&task.id, task.lease, Event::HandBack, notes.clone()).await?;
-        let handed = async {
-            let present = inner.coordinator.task(&task.id).await?.ok_or(WriteError::Changed)?;
-            let held = present.value.assigned.as_ref().is_some_and(|holder| holder.lease == task.lease);
-            if !held {
-                return Err(WriteError::Changed);
-            }
-            let next = change::hand_back(&present.value, task.tries, Some(not_before), reason)
-                .map_err(|_| WriteError::Changed)?;
-            inner.coordinator.write(next, present.version, None).await
-        };
-        match handed.await {
-            Ok(_) => {}
-            // It is another's already, or ended: nothing of it is this host's.
-            Err(WriteError::Changed) => {
-                inner.parts.buffer.step_task(&task.id, task.lease, Event::Cancel, StepNotes::default()).await?;
-                inner.parts.buffer.retire_task(&task.id).await?;
-            }
-            Err(WriteError::Other(error)) => {
-                tracing::warn!(task = task.id.short(), %error, "a task could not be handed back and waits here");
-                inner.parts.buffer.step_task(&task.id, task.lease, Event::Assign, notes).await?;
-            }
-        }
-        Ok(())
-    }
+/// Whether a write was refused because the lease ended while the task ran: what it did is the present holder's to do.
+fn is_over(error: &BufferError) -> bool {
+    matches!(error, BufferError::StaleLease { .. } | BufferError::Transition { .. } | BufferError::NoSuchTask { .. })
 }
 
 /// The place of a run. Given back when it is dropped, whatever happened.
@@ -239,8 +230,4 @@ impl Drop for Slot {
         self.agent.inner.ready.notify_one();
         self.agent.inner.parts.changed.notify_waiters();
     }
-}
-
-fn millis(wait: Duration) -> u64 {
-    u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)
 }

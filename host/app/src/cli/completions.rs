@@ -6,7 +6,12 @@ use clap_complete::Shell;
 use super::{Cli, CliError, print};
 use crate::failure::Exit;
 
+const EXAMPLES: &str = "\
+Example:
+  buddy-host completions bash > ~/.local/share/bash-completion/completions/buddy-host";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The shell.
     shell: Shell,

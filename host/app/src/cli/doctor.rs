@@ -12,7 +12,6 @@ use super::{CliError, Context, width};
 use crate::config::{Config, Loaded, Mode};
 use crate::control::{Client, ClientError};
 use crate::failure::Exit;
-use crate::platform;
 use crate::render;
 use crate::render::doctor::{Check, Report, Verdict};
 use crate::render::units;
@@ -21,7 +20,8 @@ use crate::render::units;
 const VERSION_TIME: Duration = Duration::from_secs(20);
 
 pub(super) async fn command(context: &Context) -> Result<Exit, CliError> {
-    let loaded = context.load()?;
+    // Where it comes from stands in the report.
+    let (loaded, _) = context.load_with_note()?;
     let config = &loaded.config;
     let mut checks = vec![data_folder(config), plugin_folder(config)];
     if config.agent.mode == Mode::Desktop || config.resources.max_browsers > 0 {
@@ -29,7 +29,7 @@ pub(super) async fn command(context: &Context) -> Result<Exit, CliError> {
     }
     checks.push(control(config).await);
     checks.push(firebase(config));
-    checks.extend(loaded.warnings.iter().map(|warning| check("environment", Verdict::Note, warning.clone())));
+    checks.extend(loaded.warnings.iter().map(|warning| check("settings", Verdict::Note, warning.clone())));
     let report = report_of(loaded, checks);
     context.print(&report, || render::doctor::report(&report, width()))?;
     Ok(if report.ok { Exit::Ok } else { Exit::Missing })
@@ -39,6 +39,7 @@ fn report_of(loaded: Loaded, checks: Vec<Check>) -> Report {
     Report {
         ok: checks.iter().all(|check| check.verdict != Verdict::Wrong),
         config_file: loaded.file.map(|file| file.display().to_string()),
+        folder: loaded.folder.display().to_string(),
         settings: loaded.effective,
         checks,
     }
@@ -134,7 +135,7 @@ async fn chromium(config: &Config) -> Check {
         Err(reason) => wrong(
             NAME,
             format!("{} does not start: {reason}", program.display()),
-            format!("install one with `{}`, or name its program in `browser.path`", platform::chromium_install()),
+            format!("install one with `{}`, or name its program in `browser.path`", buddy_browser::INSTALL_HINT),
         ),
     }
 }

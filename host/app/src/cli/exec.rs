@@ -7,12 +7,18 @@ use crate::failure::Exit;
 use crate::host::{self, ExecRequest};
 use crate::render;
 
+const EXAMPLES: &str = "\
+Example:
+  buddy-host exec word_count.wasm word_count '{\"text\": \"to be or not to be\"}'
+It may use what buddy.yaml grants to the plugin's name. Nothing is kept: its data lies in a folder that is removed.";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The plugin's file.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
-    /// The task type.
+    /// The task type, one of those that the plugin describes.
     #[arg(value_name = "TYPE")]
     kind: String,
     /// Its input: JSON, `@FILE`, or `-` for standard input.

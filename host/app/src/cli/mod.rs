@@ -12,7 +12,9 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::config::{Environment, Loaded, Overrides};
+use crate::control::Client;
 use crate::failure::{EXIT_CODES, Exit, Explain};
+use crate::render::{self, printable};
 
 mod completions;
 mod doctor;
@@ -30,19 +32,23 @@ mod submit;
 mod task;
 mod wait;
 
+/// Where `--help` lists the options that each command has.
+const EVERYWHERE: &str = "Options of every command";
+
 /// Runs browser work, scraping and data tasks on your own computer. Every task type is a sandboxed plugin.
 #[derive(Debug, Parser)]
 #[allow(clippy::struct_excessive_bools)] // each is an option of the command line
 #[command(name = "buddy-host", version, after_help = EXIT_CODES, max_term_width = 100)]
 struct Cli {
-    /// The configuration file. Else BUDDY_CONFIG, ./buddy.yaml, or the one in your settings folder.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// The configuration file. Without it: the one that BUDDY_CONFIG names, ./buddy.yaml, or the buddy.yaml in the
+    /// folder `buddy` of your settings (on Linux ~/.config/buddy).
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERYWHERE)]
     config: Option<PathBuf>,
-    /// Sets one setting for this command, for example `--set resources.max_browsers=4`. May be repeated.
-    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE")]
+    /// Sets one setting for this command, as in `--set resources.max_browsers=4`. May be repeated.
+    #[arg(long, global = true, value_name = "SECTION.KEY=VALUE", help_heading = EVERYWHERE)]
     set: Vec<String>,
-    /// Prints results as JSON.
-    #[arg(long, global = true)]
+    /// Prints the result as JSON.
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
 
     // The options of the first, Python, agent; each stands for a command.
@@ -80,15 +86,15 @@ enum Command {
     Stop(stop::Arguments),
     /// Gives the running host a task.
     Submit(submit::Arguments),
-    /// Lists tasks, shows one, its log or its result; cancels, retries, answers.
+    /// Lists tasks; shows one, its log or its result; cancels, retries, answers.
     #[command(subcommand)]
     Task(task::Command),
     /// Lists plugins, or shows what one does, asks for and may use.
     #[command(subcommand)]
     Plugin(plugin::Command),
-    /// Runs one task of a plugin file here and now, without a host and its queue.
+    /// Runs one task of a plugin file here and now, without a running host and its queue.
     Exec(exec::Arguments),
-    /// Serves a small shop on this computer, to try a scrape on.
+    /// Serves a small web shop on this computer, to try a scrape on, until Ctrl-C.
     SampleSite(sample_site::Arguments),
     /// Prints a completion script for a shell.
     Completions(completions::Arguments),
@@ -116,9 +122,9 @@ impl CliError {
     fn show(&self) {
         if !self.message.is_empty() {
             // When standard error is gone too there is nobody to tell.
-            let _ = writeln!(io::stderr(), "error: {}", self.message);
+            let _ = writeln!(io::stderr(), "error: {}", printable(&self.message));
             if let Some(help) = &self.help {
-                let _ = writeln!(io::stderr(), "help: {help}");
+                let _ = writeln!(io::stderr(), "help: {}", printable(help));
             }
         }
     }
@@ -137,13 +143,29 @@ struct Context {
 }
 
 impl Context {
+    /// The configuration. A person is told where it comes from, when that is not plain to see; a script is not.
     fn load(&self) -> Result<Loaded, CliError> {
-        Ok(crate::config::load(&environment()?, &self.overrides)?)
+        let (loaded, note) = self.load_with_note()?;
+        if let Some(note) = note.filter(|_| io::stderr().is_terminal()) {
+            tell(&format!("note: {note}"));
+        }
+        Ok(loaded)
+    }
+
+    /// The configuration, and where it comes from unless that is this folder or was said on the command line.
+    fn load_with_note(&self) -> Result<(Loaded, Option<String>), CliError> {
+        let environment = environment()?;
+        let loaded = crate::config::load(&environment, &self.overrides)?;
+        let note = match self.overrides.file {
+            Some(_) => None,
+            None => render::configuration::note(&loaded, &environment.current_dir),
+        };
+        Ok((loaded, note))
     }
 
     /// The running host of this configuration.
-    fn client(&self) -> Result<crate::control::Client, CliError> {
-        Ok(crate::control::Client::find(&self.load()?.config.storage.path)?)
+    fn client(&self) -> Result<Client, CliError> {
+        Ok(Client::find(&self.load()?.config.storage.path)?)
     }
 
     /// Writes a result: JSON when asked for, else the text.
@@ -162,7 +184,7 @@ fn environment() -> Result<Environment, CliError> {
 
 fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, CliError> {
     serde_json::to_string(value)
-        .map(|text| crate::render::json::indent(&text) + "\n")
+        .map(|text| render::json::indent(&text) + "\n")
         .map_err(|error| CliError::new(Exit::Failed, format!("the result has no JSON form: {error}")))
 }
 
@@ -191,9 +213,9 @@ fn width() -> u16 {
 }
 
 /// What results are shown on.
-fn screen() -> crate::render::Screen {
+fn screen() -> render::Screen {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    crate::render::Screen { width: width(), styled: io::stdout().is_terminal() && !plain }
+    render::Screen { width: width(), styled: io::stdout().is_terminal() && !plain }
 }
 
 /// Runs the program with these arguments, the first being its own name, and says how it ended.

@@ -6,11 +6,11 @@ use crate::render;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Lists the plugins.
+    /// Lists the plugins and their task types, broken ones with the reason.
     List,
-    /// Shows one plugin.
+    /// Shows one plugin: its task types, what it asks for and what it may use.
     Show {
-        /// Its name.
+        /// Its name, as `plugin list` shows it.
         name: String,
     },
 }

@@ -6,7 +6,8 @@ use crate::host::{self, RunOptions};
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Arguments {
-    /// The role: `desktop` runs tasks here, `cloud` takes tasks in and routes them. Else as configured.
+    /// The role. `desktop` runs tasks here; `cloud`, which takes tasks in and routes them, is not in this version.
+    /// Without it: as configured.
     #[arg(long)]
     mode: Option<String>,
 }
@@ -19,8 +20,11 @@ impl Arguments {
 }
 
 pub(super) async fn command(context: &Context) -> Result<Exit, CliError> {
-    let loaded = context.load()?;
+    let (loaded, note) = context.load_with_note()?;
     log::install(&loaded.config.log);
+    if let Some(note) = note {
+        tracing::info!("{note}");
+    }
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

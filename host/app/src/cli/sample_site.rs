@@ -9,7 +9,7 @@ use crate::sample_site;
 /// Options of `sample-site`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The loopback port; 0 takes a free one.
+    /// The port on 127.0.0.1; 0 takes a free one. The address is printed.
     #[arg(long, default_value_t = 0)]
     port: u16,
 }

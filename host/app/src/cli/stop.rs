@@ -19,7 +19,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Arguments {
-    /// Interrupts running tasks; they go on at the next start. A host that does not answer is ended by force.
+    /// Does not wait for running tasks; they go on at the next start. A host that does not answer is ended by force.
     #[arg(long)]
     now: bool,
 }

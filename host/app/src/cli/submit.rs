@@ -1,10 +1,18 @@
 //! `submit`: one task for the running host.
 
 use super::{CliError, Context, input, print, tell, wait};
+use crate::control::Client;
 use crate::control::views::{DigestRequest, SubmitRequest};
 use crate::failure::Exit;
 
+const EXAMPLES: &str = "\
+Examples:
+  buddy-host submit web_navigate '{\"urls\": [\"https://example.com/\"]}' --wait
+  buddy-host submit web_navigate @scrape.json --digest data_processing:@digest.json
+`buddy-host plugin show NAME` shows an input that works for each task type.";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Arguments {
     /// The task type, for example `web_navigate`; `buddy-host plugin list` shows all.
     #[arg(value_name = "TYPE")]
@@ -12,19 +20,19 @@ pub(super) struct Arguments {
     /// Its input: JSON, `@FILE`, or `-` for standard input.
     #[arg(value_name = "INPUT", default_value = "{}", allow_hyphen_values = true)]
     input: String,
-    /// Waits until it is done, showing progress, and prints its result.
+    /// Waits until the task is done, showing progress, and prints its result. Without it: prints the task's id.
     #[arg(long)]
     wait: bool,
-    /// Shrinks the result by another task type: `TYPE:JSON` or `TYPE:@FILE`.
+    /// Shrinks the result by another task type, as in `data_processing:@digest.json` or `TYPE:JSON`.
     #[arg(long, value_name = "TYPE:INPUT")]
     digest: Option<String>,
-    /// An idempotency key: submitted again under it, the first task is the answer.
+    /// A name of your own for this task: submitted again under the same one, it is not run twice.
     #[arg(long)]
     key: Option<String>,
-    /// Higher goes first.
-    #[arg(long, allow_hyphen_values = true)]
+    /// Higher goes first; without it 0.
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     priority: Option<i32>,
-    /// Tries before it is given up. Else as configured.
+    /// Tries before it is given up. Without it: as configured in `tasks.max_attempts`.
     #[arg(long, value_name = "N")]
     max_attempts: Option<u32>,
 }
@@ -41,7 +49,7 @@ pub(super) async fn command(context: &Context, arguments: Arguments) -> Result<E
         waits: arguments.wait,
     };
     let storage = context.load()?.config.storage.path;
-    let client = context.client()?;
+    let client = Client::find(&storage)?;
     let reply = client.submit(&request).await?;
     if !reply.created {
         tell("this key was submitted before: the first task is the answer");

@@ -13,47 +13,47 @@ use crate::render;
 pub(super) enum Command {
     /// Lists tasks, the latest first.
     List {
-        /// In this state only.
+        /// Only tasks in this state.
         #[arg(long, value_enum)]
         state: Option<State>,
-        /// Of this type only.
+        /// Only tasks of this type.
         #[arg(long, value_name = "TYPE")]
         r#type: Option<String>,
-        /// At most so many.
+        /// So many at most.
         #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
         limit: u32,
     },
-    /// Shows one task.
+    /// Shows one task: where it stands, and why.
     Show {
-        /// The task.
+        /// The task's id, or its beginning.
         id: String,
     },
     /// Shows the log of a task.
     Logs {
-        /// The task.
+        /// The task's id, or its beginning.
         id: String,
-        /// Goes on until the task ends.
+        /// Shows new lines as they come, until the task ends.
         #[arg(long, short)]
         follow: bool,
     },
-    /// Prints the result of a finished task.
+    /// Prints the result of a finished task, its digest if it has one.
     Result {
-        /// The task.
+        /// The task's id, or its beginning.
         id: String,
     },
-    /// Ends a task.
+    /// Ends a task, whatever it is doing; `task retry` would give it new tries.
     Cancel {
-        /// The task.
+        /// The task's id, or its beginning.
         id: String,
     },
     /// Gives a failed or cancelled task new tries.
     Retry {
-        /// The task.
+        /// The task's id, or its beginning.
         id: String,
     },
     /// Answers a task's question.
     Answer {
-        /// The task.
+        /// The task's id, or its beginning.
         id: String,
         /// The question's key, as `task show` names it.
         key: String,

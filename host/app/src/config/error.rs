@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+pub(super) use buddy_runtime::nearest;
 use serde::{Serialize, Serializer};
 
 /// Where a value was written.
@@ -157,17 +158,4 @@ impl ConfigError {
             Self::Set(_) => Some("for example `--set resources.max_browsers=4`".to_owned()),
         }
     }
-}
-
-/// The nearest of these names, if one is near enough to be a slip of the pen.
-pub(super) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    // Jaro-Winkler gives 0.8 and more to a wrong, missing or swapped letter in names of this length.
-    const NEAR: f64 = 0.8;
-    let name = name.to_lowercase();
-    candidates
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&name, &candidate.to_lowercase()), candidate))
-        .filter(|(similarity, _)| *similarity >= NEAR)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
-        .map(|(_, candidate)| candidate.to_owned())
 }

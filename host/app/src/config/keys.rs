@@ -200,21 +200,25 @@ settings! {
 
     /// What this host may use of the computer.
     resources: ResourcesConfig {
-        /// Browser pages open at the same time.
+        /// Browser pages open at the same time. A task whose page has no place waits for one.
         max_browsers: u32 = Kind::Whole(0, 256), Preset::Whole(10), "MAX_CONCURRENT_BROWSERS";
-        /// Memory for the host and its browsers together, in GB; above it no new page is opened.
+        /// Memory for the host, its plugins and its browsers together, in GB. The host itself counts as 192 MiB of it.
+        /// A task begins when `tasks.memory_mib` of it is free; above it no page is opened and no plugin gets more.
         max_memory_gb: f64 = Kind::Number(0.25, 4096.0), Preset::Number(8.0);
-        /// Disk for the data folder: buffer, artifacts, page cache, browser profiles, in GB.
+        /// Disk for the whole data folder, in GB: buffer, artifacts, page cache, browser profiles and downloads, compiled
+        /// plugins. From nine tenths on no task begins until there is room; the page cache takes at most a quarter.
         temp_storage_gb: f64 = Kind::Number(0.1, 100_000.0), Preset::Number(50.0);
-        /// Tasks running at the same time.
+        /// Tasks running at the same time; fewer while `max_memory_gb` has no room for more.
         max_tasks: u32 = Kind::Whole(1, 4096), Preset::Whole(16);
     }
 
     /// How results travel to the coordinator.
     sync: SyncConfig {
-        /// A batch of results is pushed at least this often, in seconds.
+        /// A batch of results is pushed at least this often, in seconds. Without Firebase it has no effect: the queue is
+        /// on this computer, a push costs nothing, and results are pushed at once.
         interval_seconds: u32 = Kind::Whole(1, 3600), Preset::Whole(60), "SYNC_INTERVAL_SECONDS";
-        /// Results in one batch. A commit takes 500 writes and a result needs two, hence at most 250.
+        /// Results in one batch. A commit takes 500 writes and a result needs two, hence at most 250. Without Firebase no
+        /// batch waits to be filled; what is there at once goes together, up to this number.
         batch_size: u32 = Kind::Whole(1, 250), Preset::Whole(50);
         /// Bytes in one batch, encoded. A request of 10 MiB is refused, hence at most 9 MiB.
         batch_max_bytes: u64 = Kind::Whole(65_536, 9_437_184), Preset::Whole(8_388_608);

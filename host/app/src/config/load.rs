@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use super::check::{check, from_text};
 use super::error::nearest;
 use super::keys::{self, Key, SECTIONS};
-use super::value::{Mode, Value, Values};
+use super::value::{Value, Values};
 use super::yaml::{self, Node, Raw};
-use super::{Config, ConfigError, Effective, Loaded, Place};
+use super::{Config, ConfigError, Effective, Loaded, Place, together};
 
 /// The name of the file that is looked for.
 pub const FILE_NAME: &str = "buddy.yaml";
@@ -76,11 +76,11 @@ pub fn load(environment: &Environment, overrides: &Overrides) -> Result<Loaded, 
     if let Some(text) = read(&dot_env)? {
         apply_dot_env(&dot_env, &text, &folder, &mut values)?;
     }
-    let warnings = apply_environment(environment, &folder, &mut values)?;
+    let mut warnings = apply_environment(environment, &folder, &mut values)?;
     apply_options(overrides, &folder, &mut values)?;
 
     let config = Config::from_values(&values)?;
-    check_together(&config, &values)?;
+    warnings.extend(together::check(&config, &values)?);
     let effective = keys::all()
         .filter_map(|key| values.remove(key.path).map(|(value, source)| Effective { key: key.path, value, source }))
         .collect();
@@ -313,21 +313,6 @@ fn apply_options(overrides: &Overrides, folder: &Path, values: &mut Values) -> R
     }
     if let (Some(mode), Some(key)) = (&overrides.mode, keys::find("agent.mode")) {
         set_text(key, mode, &Place::Flag { name: "--mode".to_owned() }, folder, values)?;
-    }
-    Ok(())
-}
-
-/// Rules about several keys at once.
-fn check_together(config: &Config, values: &Values) -> Result<(), ConfigError> {
-    let refuse = |key: &'static str, message: &str| {
-        let place = values.get(key).map_or(Place::Default, |(_, place)| place.clone());
-        Err(ConfigError::Value { place, key: key.to_owned(), message: message.to_owned() })
-    };
-    if config.agent.mode == Mode::Desktop && config.resources.max_browsers == 0 {
-        return refuse("resources.max_browsers", "must be at least 1 on a desktop; only `mode: cloud` can do without");
-    }
-    if config.firebase.task_queue == config.firebase.results_path {
-        return refuse("firebase.results_path", "must differ from `firebase.task_queue`");
     }
     Ok(())
 }

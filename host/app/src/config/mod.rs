@@ -16,6 +16,7 @@ mod load;
 mod template;
 #[cfg(test)]
 mod tests;
+mod together;
 mod value;
 mod yaml;
 

@@ -295,3 +295,46 @@ fn mistakes_are_told_with_file_line_key_and_the_nearest_name() {
     assert!(!told.contains("hush"), "a secret is never echoed");
     insta::assert_snapshot!(told);
 }
+
+#[test]
+fn keys_that_cannot_work_together_are_refused_or_told_of() {
+    let cases: &[(&str, &str)] = &[
+        ("the defaults", ""),
+        ("memory for nobody", "resources:\n  max_memory_gb: 0.25\n"),
+        ("memory without a browser's", "resources:\n  max_memory_gb: 0.6\n"),
+        (
+            "memory that is enough without a browser",
+            "agent:\n  capabilities: [data_processing]\nresources:\n  max_memory_gb: 0.6\n  max_tasks: 1\n",
+        ),
+        ("memory that is enough for one", "resources:\n  max_memory_gb: 0.7\n  max_tasks: 1\n"),
+        ("a plugin larger than all", "tasks:\n  memory_mib: 4096\nresources:\n  max_memory_gb: 4\n"),
+        ("more tasks than memory", "resources:\n  max_tasks: 64\n"),
+        ("a larger plugin than tasks", "tasks:\n  memory_mib: 2048\n"),
+        ("no browser on a desktop", "resources:\n  max_browsers: 0\n"),
+        (
+            "no browser for web work in the cloud",
+            "agent:\n  mode: cloud\n  capabilities: [data_processing, web_navigate]\nresources:\n  max_browsers: 0\n",
+        ),
+        ("no browser, and whatever can do without", "agent:\n  mode: cloud\nresources:\n  max_browsers: 0\n"),
+        ("hardly any disk", "resources:\n  temp_storage_gb: 0.1\n"),
+        ("nothing to do", "agent:\n  capabilities: []\n"),
+        ("computing for longer than there is time", "tasks:\n  wall_seconds: 60\n  cpu_seconds: 61\n"),
+        ("less time than the default computes", "tasks:\n  wall_seconds: 60\n"),
+        ("a key file for no project", "firebase:\n  credentials_path: key.json\n"),
+        ("one collection for both", "firebase:\n  task_queue: a\n  results_path: a\n"),
+        ("an empty batch", "sync:\n  batch_size: 0\n"),
+        ("a batch without bytes", "sync:\n  batch_max_bytes: 0\n"),
+        ("a heartbeat without end", "sync:\n  heartbeat_seconds: 601\n"),
+    ];
+    let told = cases.iter().map(|(what, yaml)| {
+        let case = Case::new(Some(yaml), None);
+        let told = match case.load() {
+            Ok(loaded) if loaded.warnings.is_empty() => "fine".to_owned(),
+            Ok(loaded) => format!("warning: {}", loaded.warnings.join("\nwarning: ")),
+            Err(error) => format!("refused: {error}"),
+        };
+        let folder = case.folder.path().display().to_string();
+        format!("# {what}\n{}\n", told.replace(&folder, "FOLDER").replace('\\', "/"))
+    });
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n"));
+}

@@ -8,6 +8,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+/// Where a task stands; it travels by its word, such as `waiting-for-human`.
+pub use buddy_router::State as TaskState;
+
 use crate::render::units;
 
 /// The state of the host: exactly the fields of the status dashboard.
@@ -15,7 +18,7 @@ use crate::render::units;
 pub struct StatusView {
     /// The agent's name.
     pub agent: String,
-    /// `ONLINE`, `DRAINING`, `DISK FULL`, …
+    /// `ONLINE`, `DRAINING`, `DISK FULL`, `PAUSED: ` and the reason, …
     pub status: String,
     /// For example `14 hours, 32 minutes`.
     pub uptime: String,
@@ -74,69 +77,6 @@ impl From<StatusFacts> for StatusView {
             last_sync: facts.last_sync.map_or_else(|| "never".to_owned(), units::ago),
             firebase_latency: facts.firebase_latency.map(|latency| format!("{}ms", latency.as_millis())),
         }
-    }
-}
-
-/// Where a task stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TaskState {
-    /// Taken in, not routed yet.
-    Submitted,
-    /// Waits until somebody can take it.
-    Deferred,
-    /// Somebody has it and will start it.
-    Assigned,
-    /// Runs.
-    Running,
-    /// Failed for now; tried again after a pause.
-    BackingOff,
-    /// Waits for a person's answer.
-    WaitingForHuman,
-    /// Done.
-    Succeeded,
-    /// Given up.
-    Failed,
-    /// Ended by a person.
-    Cancelled,
-    /// Its input can never work.
-    Rejected,
-}
-
-impl TaskState {
-    /// All of them, in the order of a task's life.
-    pub const ALL: [Self; 10] = [
-        Self::Submitted,
-        Self::Deferred,
-        Self::Assigned,
-        Self::Running,
-        Self::BackingOff,
-        Self::WaitingForHuman,
-        Self::Succeeded,
-        Self::Failed,
-        Self::Cancelled,
-        Self::Rejected,
-    ];
-
-    /// The word that travels and is shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Submitted => "submitted",
-            Self::Deferred => "deferred",
-            Self::Assigned => "assigned",
-            Self::Running => "running",
-            Self::BackingOff => "backing-off",
-            Self::WaitingForHuman => "waiting-for-human",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Rejected => "rejected",
-        }
-    }
-
-    /// Whether nothing more happens by itself.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled | Self::Rejected)
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Report {
     pub ok: bool,
     /// The configuration file, if there is one.
     pub config_file: Option<String>,
+    /// The folder that relative paths start from.
+    pub folder: String,
     /// Every setting with its source.
     pub settings: Vec<Effective>,
     /// What was looked at.
@@ -47,8 +49,10 @@ pub struct Report {
 
 /// The report for people.
 pub fn report(report: &Report, width: u16) -> String {
-    let file = report.config_file.as_deref().unwrap_or("none (all defaults; write one with `buddy-host init`)");
-    let mut shown = format!("configuration file: {file}\n\n");
+    let mut shown = match &report.config_file {
+        Some(file) => format!("configuration file: {file}\n\n"),
+        None => format!("configuration file: none here or in {}; `buddy-host init` writes one here\n\n", report.folder),
+    };
     let mut settings = table(width);
     settings.set_header(["setting", "value", "set by"]);
     for setting in &report.settings {

@@ -3,6 +3,7 @@
 //! Nothing here reads a clock or asks the terminal for its width and styles; these are arguments, so that every text is
 //! tested as it is shown.
 
+pub mod configuration;
 mod digest;
 pub mod doctor;
 pub mod json;
@@ -13,6 +14,8 @@ pub mod tasks;
 #[cfg(test)]
 mod tests;
 pub mod units;
+
+pub use table::printable;
 
 /// What a text is shown on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

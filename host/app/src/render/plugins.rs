@@ -2,8 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::table::{facts, printable, table, text};
+use super::json;
+use super::table::{facts, line, printable, table, text};
 use crate::control::views::PluginView;
+
+/// Bytes of an example that is shown.
+const MAX_EXAMPLE: usize = 4 << 10;
 
 /// A list of plugins.
 pub fn list(plugins: &[PluginView], width: u16) -> String {
@@ -24,7 +28,17 @@ pub fn list(plugins: &[PluginView], width: u16) -> String {
             printable(&missing.join(", ")),
         ]);
     }
-    text(&table)
+    let mut shown = text(&table);
+    // Below the table, where a sentence has the whole width: a column would be a word wide.
+    let reasons: Vec<_> = plugins.iter().filter_map(|plugin| Some((plugin, plugin.reason.as_ref()?))).collect();
+    if !reasons.is_empty() {
+        shown.push('\n');
+    }
+    for (plugin, reason) in reasons {
+        shown.push_str(&line(&format!("{}: {reason}", plugin.name), width.into()));
+        shown.push('\n');
+    }
+    shown
 }
 
 /// Everything about one plugin.
@@ -48,6 +62,13 @@ pub fn show(plugin: &PluginView, width: u16) -> String {
         rows.push(("may use", format!("{capability}: {scopes}")));
     }
     let mut shown = facts(width, rows);
+    for kind in &plugin.task_types {
+        // Anything longer is no example to learn from; it stands in full in the JSON.
+        if kind.example.len() <= MAX_EXAMPLE {
+            let example = printable(&json::indent(&kind.example));
+            let _ = writeln!(shown, "\nAn input of {} that works:\n\n{example}", printable(&kind.name));
+        }
+    }
     let missing: Vec<_> = plugin.asked.iter().filter(|asked| !asked.granted).collect();
     if !missing.is_empty() {
         // The very lines to add, so that granting is one paste.

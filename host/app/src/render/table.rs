@@ -24,8 +24,18 @@ pub(super) fn facts(width: u16, rows: impl IntoIterator<Item = (&'static str, St
     text(&table)
 }
 
+/// One line of at most so many characters, with `…` for what is missing.
+pub(super) fn line(text: &str, most: usize) -> String {
+    let mut lines = text.lines();
+    let line = printable(lines.next().unwrap_or_default());
+    if lines.next().is_none() && line.chars().count() <= most {
+        return line;
+    }
+    line.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
 /// Text that plugins, pages and other machines wrote, without what could steer a terminal.
-pub(super) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars()
         .filter_map(|c| match c {
             '\n' => Some('\n'),

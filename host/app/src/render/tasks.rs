@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::table::{facts, printable, table, text};
+use super::table::{facts, line, printable, table, text};
 use super::{Screen, json, units};
 use crate::control::views::{LogLine, ProgressView, ResultView, TaskView};
 use jiff::Timestamp;
@@ -31,7 +31,7 @@ pub fn list(tasks: &[TaskView], now: Timestamp, width: u16) -> String {
             format!("{}/{}", task.attempt, task.max_attempts),
             task.progress.as_ref().map(steps).unwrap_or_default(),
             units::ago(units::since(now, task.created)),
-            note.map(|note| first_line(note, 60)).unwrap_or_default(),
+            note.map(|note| line(note, 60)).unwrap_or_default(),
         ]);
     }
     text(&table)
@@ -42,11 +42,6 @@ fn steps(progress: &ProgressView) -> String {
         Some(total) => format!("{}/{total}", progress.done),
         None => progress.done.to_string(),
     }
-}
-
-fn first_line(text: &str, most: usize) -> String {
-    let line = printable(text.lines().next().unwrap_or_default());
-    if line.chars().count() <= most { line } else { format!("{}…", line.chars().take(most - 1).collect::<String>()) }
 }
 
 /// Everything about one task.
@@ -90,7 +85,7 @@ pub fn log_line(line: &LogLine) -> String {
 pub fn progress_message(task: &TaskView) -> String {
     let message = task.progress.as_ref().and_then(|progress| progress.message.as_deref());
     match message {
-        Some(message) => format!("{}: {}", task.state.as_str(), first_line(message, 60)),
+        Some(message) => format!("{}: {}", task.state.as_str(), line(message, 60)),
         None => task.state.as_str().to_owned(),
     }
 }

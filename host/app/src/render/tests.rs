@@ -38,6 +38,15 @@ fn task(id: &str, state: TaskState) -> TaskView {
 }
 
 #[test]
+fn the_words_of_states_are_those_that_programs_know() {
+    let words: Vec<String> = TaskState::ALL.iter().map(|state| serde_json::to_string(state).unwrap()).collect();
+    insta::assert_snapshot!(words.join(" "), @r#""submitted" "deferred" "assigned" "running" "backing-off" "waiting-for-human" "succeeded" "failed" "cancelled" "rejected""#);
+    for (state, word) in TaskState::ALL.into_iter().zip(words) {
+        assert_eq!(word.trim_matches('"'), state.as_str());
+    }
+}
+
+#[test]
 fn status_has_the_dashboards_own_words() {
     let facts = StatusFacts {
         agent: "Buddy-Local-Desktop".to_owned(),
@@ -104,7 +113,7 @@ fn a_plugin_with_what_it_still_needs() {
         task_types: vec![TaskTypeView {
             name: "web_navigate".to_owned(),
             summary: "Visits pages and takes fields from them".to_owned(),
-            example: "{}".to_owned(),
+            example: r#"{"urls":["https://example.com/"]}"#.to_owned(),
         }],
         asked: vec![
             AskedView {
@@ -122,7 +131,25 @@ fn a_plugin_with_what_it_still_needs() {
         ],
         grants: BTreeMap::from([("checkpoint".to_owned(), vec!["*".to_owned()])]),
     };
-    insta::assert_snapshot!("plugin_list", plugins::list(std::slice::from_ref(&plugin), 100));
+    let broken = PluginView {
+        name: "notes".to_owned(),
+        version: String::new(),
+        state: "broken".to_owned(),
+        reason: Some(
+            "this is a text file, expected a WebAssembly component;\u{1b}[2J build it for wasm32-wasip2 (`cargo build \
+             --target wasm32-wasip2`)"
+                .to_owned(),
+        ),
+        task_types: Vec::new(),
+        asked: Vec::new(),
+        grants: BTreeMap::new(),
+        ..plugin.clone()
+    };
+    let list = plugins::list(&[plugin.clone(), broken.clone()], 100);
+    assert!(list.lines().all(|line| line.chars().count() <= 100), "{list}");
+    insta::assert_snapshot!("plugin_list", list);
+    let full = plugins::show(&broken, 200);
+    assert!(full.contains("wasm32-wasip2`)"), "{full}");
     insta::assert_snapshot!("plugin_show", plugins::show(&plugin, 100));
 }
 
@@ -132,6 +159,7 @@ fn the_doctors_report() {
     let found = doctor::Report {
         ok: false,
         config_file: Some("buddy.yaml".to_owned()),
+        folder: ".".to_owned(),
         settings: vec![
             Effective {
                 key: "resources.max_browsers",

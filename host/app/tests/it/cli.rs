@@ -89,6 +89,61 @@ fn doctor_says_what_is_missing_and_ends_accordingly() {
 }
 
 #[test]
+fn doctor_and_run_say_which_configuration_they_use_when_it_is_not_the_folders_own() {
+    let program = Program::new();
+    let settings = if cfg!(windows) { "home/buddy" } else { "home/.config/buddy" };
+    let none = program.run(&["doctor"]);
+    assert!(none.stdout.starts_with("configuration file: none here or in FOLDER"), "{}", none.stdout);
+    let run = program.run(&["run", "--mode", "cloud"]);
+    assert!(run.stderr.contains("there is no buddy.yaml here or in FOLDER"), "{}", run.stderr);
+    std::fs::create_dir_all(program.path().join(settings)).unwrap();
+    program.write(&format!("{settings}/buddy.yaml"), "");
+    let run = program.run(&["run", "--mode", "cloud"]);
+    assert!(run.stderr.contains("the configuration file is FOLDER"), "{}", run.stderr);
+    // Where no person looks, other commands say nothing of it.
+    let status = program.run(&["status"]);
+    assert!(!status.stderr.contains("configuration"), "{}", status.stderr);
+    program.write("buddy.yaml", "");
+    let run = program.run(&["run", "--mode", "cloud"]);
+    assert!(!run.stderr.contains("configuration file"), "{}", run.stderr);
+}
+
+#[test]
+fn every_command_has_a_help_page() {
+    let mut pages = String::new();
+    for command in [
+        "init",
+        "doctor",
+        "run",
+        "start",
+        "status",
+        "stop",
+        "submit",
+        "task list",
+        "task show",
+        "task logs",
+        "task result",
+        "task cancel",
+        "task retry",
+        "task answer",
+        "plugin list",
+        "plugin show",
+        "exec",
+        "sample-site",
+        "completions",
+    ] {
+        let arguments: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let ran = Program::new().run(&arguments);
+        assert_eq!(ran.code, 0, "{command}");
+        // These are the same everywhere.
+        let (own, shared) = ran.stdout.split_once("Options of every command:\n").unwrap();
+        let examples = shared.split_once("\n\n").map(|(_, examples)| examples).unwrap_or_default();
+        let _ = write!(pages, "# {command}\n{own}{examples}\n");
+    }
+    insta::assert_snapshot!(pages);
+}
+
+#[test]
 fn doctor_in_json_has_every_setting_with_its_source() {
     let program = Program::new();
     program.write("buddy.yaml", "agent:\n  name: mine\n");
@@ -102,14 +157,21 @@ fn doctor_in_json_has_every_setting_with_its_source() {
     assert_eq!(report["ok"], ran.code == 0);
 }
 
+/// A program that says its version as a browser does.
 #[cfg(unix)]
-#[test]
-fn doctor_finds_a_chromium_by_path_and_asks_its_version() {
+fn browser_in(program: &Program) -> std::path::PathBuf {
     use std::os::unix::fs::PermissionsExt as _;
-    let program = Program::new();
     program.write("browser", "#!/bin/sh\necho Chromium 156.0\n");
     let browser = program.path().join("browser");
     std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o755)).unwrap();
+    browser
+}
+
+#[cfg(unix)]
+#[test]
+fn doctor_finds_a_chromium_by_path_and_asks_its_version() {
+    let program = Program::new();
+    browser_in(&program);
     let ran = program.run(&["--test-connection", "--set", "browser.path=./browser"]);
     // Without a file, relative paths start from the user's settings folder.
     assert_eq!(ran.code, 5, "{}", ran.all());
@@ -122,11 +184,8 @@ fn doctor_finds_a_chromium_by_path_and_asks_its_version() {
 #[cfg(unix)]
 #[test]
 fn doctor_looks_for_the_browser_where_the_host_does_in_the_variable_chromium() {
-    use std::os::unix::fs::PermissionsExt as _;
     let program = Program::new();
-    program.write("browser", "#!/bin/sh\necho Chromium 156.0\n");
-    let browser = program.path().join("browser");
-    std::fs::set_permissions(&browser, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let browser = browser_in(&program);
     let doctor = |browser: &std::path::Path| {
         let mut command = program.command(&["doctor"]);
         program.ran(&command.env("CHROMIUM", browser).output().unwrap())

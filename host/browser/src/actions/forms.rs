@@ -3,6 +3,9 @@
 //! Text goes in as input, the way an input method commits it, so that a page's own listeners and controlled
 //! components see what they see from a person; what a field holds afterwards is read back. Error messages never
 //! contain the value: it may be a secret.
+//!
+//! A page has one focus, so actions on it take turns ([`Page::input_turn`]): each look at the element and what follows
+//! from it is one turn, the pauses between two looks are nobody's.
 
 use std::time::Duration;
 
@@ -33,6 +36,7 @@ impl Page {
     pub async fn fill(&self, selector: &str, value: &str, timeout: Duration) -> Result<(), BrowserError> {
         let mut action = Action::new(self, "fill", selector, timeout)?;
         until_done!(action, {
+            let turn = self.input_turn(action.deadline).await?;
             ready!(action.look(&["visible", "enabled", "editable", "stable"], None).await?);
             let start = ready!(action.step("startFill", json!({ "value": value })).await?);
             let flag = |name: &str| start.get(name).and_then(Value::as_bool).unwrap_or_default();
@@ -47,6 +51,7 @@ impl Page {
             } else if !value.is_empty() {
                 insert(action, value).await?;
             }
+            drop(turn);
             confirm(action, value).await
         })
     }
@@ -54,9 +59,11 @@ impl Page {
     /// Types at the end of what is there, key by key where a US keyboard has the character.
     pub async fn type_text(&self, selector: &str, value: &str, timeout: Duration) -> Result<(), BrowserError> {
         let mut action = Action::new(self, "type-text", selector, timeout)?;
-        let start = until_done!(action, {
+        let (_turn, start) = until_done!(action, {
+            let turn = self.input_turn(action.deadline).await?;
             ready!(action.look(&["visible", "enabled", "editable", "stable"], None).await?);
-            action.step("startTyping", json!({ "value": value })).await
+            let start = ready!(action.step("startTyping", json!({ "value": value })).await?);
+            Ok(Attempt::Done((turn, start)))
         })?;
         if start.get("end").and_then(Value::as_bool).unwrap_or_default() {
             press(&action, &Chord::parse("End")?).await?;
@@ -71,12 +78,16 @@ impl Page {
     pub async fn press(&self, selector: Option<&str>, keys: &str) -> Result<(), BrowserError> {
         let chord = Chord::parse(keys)?;
         let mut action = Action::new(self, "press", selector.unwrap_or(":scope"), DEFAULT_TIMEOUT)?;
-        if selector.is_some() {
+        let _turn = if selector.is_some() {
             until_done!(action, {
+                let turn = self.input_turn(action.deadline).await?;
                 ready!(action.look(&["visible", "enabled"], None).await?);
-                action.step("focus", Value::Null).await
-            })?;
-        }
+                ready!(action.step("focus", Value::Null).await?);
+                Ok(Attempt::Done(turn))
+            })?
+        } else {
+            self.input_turn(action.deadline).await?
+        };
         press(&action, &chord).await
     }
 
@@ -85,6 +96,7 @@ impl Page {
     pub async fn select_option(&self, selector: &str, values: &[String]) -> Result<Vec<String>, BrowserError> {
         let mut action = Action::new(self, "select-option", selector, DEFAULT_TIMEOUT)?;
         let answer = until_done!(action, {
+            let _turn = self.input_turn(action.deadline).await?;
             ready!(action.look(&["visible", "enabled"], None).await?);
             action.step("select", json!({ "values": values })).await
         })?;
@@ -97,6 +109,7 @@ impl Page {
         let mut action = Action::new(self, "set-checked", selector, DEFAULT_TIMEOUT)?;
         let shown = action.selector.shown().to_owned();
         until_done!(action, {
+            let turn = self.input_turn(action.deadline).await?;
             let wants = [&READY[..], &["label"]].concat();
             let look = ready!(action.look(&wants, None).await?);
             let state = ready!(action.step("checked", Value::Null).await?);
@@ -109,6 +122,7 @@ impl Page {
                 )));
             }
             ready!(press_at(action, look, Button::Left, 1).await?);
+            drop(turn);
             let give_up = (Instant::now() + SETTLE).min(action.deadline);
             loop {
                 match action.step("checked", Value::Null).await? {

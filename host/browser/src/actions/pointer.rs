@@ -45,6 +45,7 @@ impl Page {
         }
         let mut action = Action::new(self, "click", selector, options.timeout)?;
         until_done!(action, {
+            let _turn = self.input_turn(action.deadline).await?;
             let look = ready!(action.look(&READY, options.at).await?);
             press_at(action, look, options.button, options.count).await
         })
@@ -54,6 +55,7 @@ impl Page {
     pub async fn hover(&self, selector: &str, timeout: Duration) -> Result<(), BrowserError> {
         let mut action = Action::new(self, "hover", selector, timeout)?;
         until_done!(action, {
+            let _turn = self.input_turn(action.deadline).await?;
             let look = ready!(action.look(&READY, None).await?);
             mouse(action, DispatchMouseEventType::MouseMoved, look.point, None, 0).await?;
             Ok(Attempt::Done(()))

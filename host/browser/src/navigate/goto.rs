@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::errors::{check_url, net_error};
+use super::leave::BLANK;
 use super::tracker::{Pending, Progress, REDIRECT_DELAY_MAX, same_document};
 use crate::cdp::Session;
 use crate::error::BrowserError;
@@ -70,13 +71,18 @@ enum Started {
 }
 
 impl Page {
-    /// Goes to an address.
+    /// Goes to an address. `about:blank` makes the page as good as a new one: its document is left without its scripts
+    /// having a say, and the tab forgets `sessionStorage`, window name and history. That counts as no navigation.
     ///
     /// # Errors
     /// `dns`, `connect`, `tls`, `policy` when the document cannot be fetched; `redirects` for a loop by the server or
     /// by script; `timed-out` when there was no document in time; `invalid` for an address that is not the web.
     pub async fn goto(&self, url: &str, options: &GotoOptions) -> Result<Navigation, BrowserError> {
-        check_url(url)?;
+        if check_url(url)?.as_str() == BLANK {
+            let deadline = Instant::now() + options.timeout;
+            let _one = self.navigation_turn(options.timeout, deadline).await?;
+            return self.leave(deadline).await;
+        }
         self.navigate(&Start::Url { url, referer: options.referer.as_deref() }, options).await
     }
 
@@ -96,16 +102,25 @@ impl Page {
     async fn navigate(&self, start: &Start<'_>, options: &GotoOptions) -> Result<Navigation, BrowserError> {
         let counters = self.counters();
         Counters::add(&counters.navigations);
+        self.count_load();
         let deadline = Instant::now() + options.timeout;
-        // One at a time: a second would end the first half-way.
-        let _one = tokio::time::timeout_at(deadline, self.navigation_lock())
-            .await
-            .map_err(|_| BrowserError::timed_out("another navigation of this page", options.timeout))?;
+        let _one = self.navigation_turn(options.timeout, deadline).await?;
         let result = self.navigate_alone(start, options, deadline).await;
         if result.is_err() {
             Counters::add(&counters.failed_navigations);
         }
         result
+    }
+
+    /// One navigation at a time: a second would end the first half-way.
+    async fn navigation_turn(
+        &self,
+        timeout: Duration,
+        deadline: Instant,
+    ) -> Result<tokio::sync::MutexGuard<'_, ()>, BrowserError> {
+        tokio::time::timeout_at(deadline, self.navigation_lock())
+            .await
+            .map_err(|_| BrowserError::timed_out("another navigation of this page", timeout))
     }
 
     async fn navigate_alone(
@@ -341,7 +356,7 @@ impl Page {
     }
 
     /// Waits until `condition` holds; `false` at the deadline.
-    async fn until(
+    pub(super) async fn until(
         &self,
         watch: &mut watch::Receiver<Progress>,
         deadline: Instant,

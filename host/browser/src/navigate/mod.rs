@@ -2,4 +2,5 @@
 
 mod errors;
 mod goto;
+mod leave;
 pub(crate) mod tracker;

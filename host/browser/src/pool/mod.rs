@@ -3,7 +3,7 @@
 //! - Nothing runs until the first context is opened.
 //! - A context lives in one process; contexts spread over the processes, the least loaded first.
 //! - Pages are counted over the whole pool. A caller that finds no place waits in a bounded queue and is told `busy`
-//!   when that is full or the wait is over. Above the memory bound a new page waits as well.
+//!   when that is full or the wait is over. Above the memory bound, which others may share, a new page waits as well.
 //! - A process that dies is gone for its contexts: their calls fail with `browser-lost` at once, their places are
 //!   free, and the next context gets a new process.
 //! - A process that has served enough ([`retire`]) takes no more contexts and ends with its last one.
@@ -38,6 +38,10 @@ pub use stats::{PoolStats, ProcessStats};
 /// millisecond or two for each hundred processes of the machine.
 const MEASURE_EVERY: Duration = Duration::from_secs(2);
 
+/// What a page counts for from its opening until the next measurement shows its real size: an ordinary page takes 50 to
+/// 150 MiB. Without it a burst of pages would all be let in before the first of them is measured.
+const UNMEASURED_PAGE: u64 = 100 << 20;
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -53,6 +57,8 @@ pub(crate) struct PoolInner {
     launching: tokio::sync::Mutex<()>,
     /// Memory of all trees, as last measured.
     memory: watch::Sender<u64>,
+    /// Pages let in since then.
+    unmeasured: Mutex<u64>,
     /// Goes up when a process is gone.
     ended: watch::Sender<u64>,
 }
@@ -97,6 +103,7 @@ impl Pool {
             processes: Mutex::default(),
             launching: tokio::sync::Mutex::new(()),
             memory: watch::Sender::new(0),
+            unmeasured: Mutex::default(),
             ended: watch::Sender::new(0),
             options,
         });
@@ -123,6 +130,11 @@ impl Pool {
             Context::make(inner, process, lease, place, &options).await
         });
         opened.await.unwrap_or_else(|error| Err(BrowserError::Failed(format!("opening a context failed: {error}"))))
+    }
+
+    /// The browsers' memory in bytes, as it is measured every two seconds.
+    pub fn memory(&self) -> watch::Receiver<u64> {
+        self.inner.memory.subscribe()
     }
 
     /// What the pool holds and has done.
@@ -165,19 +177,40 @@ impl PoolInner {
         let permit = self
             .pages
             .enter(async {
-                if let Some(bound) = self.options.max_memory {
-                    let mut memory = self.memory.subscribe();
-                    // The sender lives in `self`.
-                    let _ = memory.wait_for(|memory| *memory <= bound).await;
-                }
+                let mut memory = self.memory.subscribe();
+                // Looked at again after every measurement. The sender lives in `self`.
+                let _ = memory.wait_for(|memory| self.let_in(*memory)).await;
             })
             .await?;
         Ok(permit)
     }
 
-    /// Counts a page opened in `process` and retires the process when that was its last.
+    /// Whether a page may be opened while the browsers hold so much; then it counts from here on.
+    fn let_in(&self, memory: u64) -> bool {
+        let Some(bound) = self.memory_bound() else { return true };
+        let mut unmeasured = lock(&self.unmeasured);
+        // Of many pages that came and went since the measurement only those count that are open still.
+        let open = (*unmeasured).min(self.pages.taken() as u64);
+        let fits = memory.saturating_add(open.saturating_mul(UNMEASURED_PAGE)) <= bound;
+        *unmeasured += u64::from(fits);
+        fits
+    }
+
+    /// What the browsers may hold now: the bound less what others hold of it.
+    fn memory_bound(&self) -> Option<u64> {
+        let others = self.options.other_memory.as_ref().map_or(0, |others| *others.borrow());
+        self.options.max_memory.map(|bound| bound.saturating_sub(others))
+    }
+
+    /// Counts a page opened in `process`, and with it the first load of that page.
     pub(crate) fn page_opened(&self, process: &BrowserProcess) {
         Counters::add(&self.counters.pages);
+        self.page_loads(process);
+    }
+
+    /// Counts a page loaded in `process` and retires the process when that was its last.
+    pub(crate) fn page_loads(&self, process: &BrowserProcess) {
+        process.page_loads();
         if let Some(reason) = retire::verdict(&self.options.retire, process.usage()) {
             process.retire(reason);
         }
@@ -241,7 +274,7 @@ impl PoolInner {
     /// Applies the rules to what was measured.
     fn judge(&self, memory: &[(Arc<BrowserProcess>, u64)]) {
         let total: u64 = memory.iter().map(|(_, memory)| memory).sum();
-        let above = self.options.max_memory.is_some_and(|bound| total > bound);
+        let above = self.memory_bound().is_some_and(|bound| total > bound);
         for (process, memory) in memory {
             process.measured(*memory);
             if let Some(reason) = retire::verdict(&self.options.retire, process.usage()) {
@@ -254,6 +287,7 @@ impl PoolInner {
                 }
             }
         }
+        *lock(&self.unmeasured) = 0;
         self.memory.send_replace(total);
     }
 }
@@ -275,7 +309,7 @@ async fn supervise(pool: Weak<PoolInner>) {
         let Some(pool) = pool.upgrade() else { return };
         let processes = lock(&pool.processes).clone();
         if processes.is_empty() {
-            pool.memory.send_replace(0);
+            pool.judge(&[]);
             continue;
         }
         let measured = tokio::task::spawn_blocking(move || {
@@ -290,6 +324,36 @@ async fn supervise(pool: Weak<PoolInner>) {
         match measured {
             Ok(measured) => pool.judge(&measured),
             Err(error) => tracing::warn!(%error, "the browsers' memory could not be measured"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_of_pages_waits_until_the_first_of_them_are_measured() {
+        let root = tempfile::tempdir().unwrap();
+        let mut options = PoolOptions::new(root.path());
+        options.max_memory = Some(2 * UNMEASURED_PAGE);
+        let pool = Pool::new(options).await.unwrap();
+        // Past the measurement with which the pool begins.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(pool.inner.enter_page().await.unwrap());
+        }
+        let next = tokio::time::timeout(MEASURE_EVERY / 2, pool.inner.enter_page()).await;
+        assert!(next.is_err(), "the bound is reached by what those may take");
+        // None of them has a process here, so they are measured as nothing.
+        held.push(pool.inner.enter_page().await.unwrap());
+        // Pages that are closed again count no longer.
+        held.clear();
+        for _ in 0..10 {
+            drop(pool.inner.enter_page().await.unwrap());
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::sync::watch;
+
 use crate::launch::LaunchOptions;
 use crate::pool::retire::RetireLimits;
 
@@ -26,8 +28,11 @@ pub struct PoolOptions {
     pub max_waiting: usize,
     /// How long a caller waits for a page or context before it is `busy`.
     pub wait: Duration,
-    /// Memory of all process trees together in bytes. Above it new pages wait; absent: no bound.
+    /// Memory of all process trees together in bytes, with what `other_memory` says. Above it new pages wait; absent:
+    /// no bound.
     pub max_memory: Option<u64>,
+    /// Bytes of `max_memory` that others than the browsers hold at the moment; absent: none.
+    pub other_memory: Option<watch::Receiver<u64>>,
     /// When a process takes no more contexts and ends with its last one.
     pub retire: RetireLimits,
     /// A process without contexts ends after this time.
@@ -51,6 +56,7 @@ impl PoolOptions {
             max_waiting: 200,
             wait: Duration::from_mins(2),
             max_memory: None,
+            other_memory: None,
             retire: RetireLimits::default(),
             idle: Duration::from_mins(5),
             max_popups: 4,

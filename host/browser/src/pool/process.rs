@@ -337,8 +337,8 @@ impl BrowserProcess {
         self.downloads.join(context)
     }
 
-    /// Counts a page opened in it.
-    pub(crate) fn page_opened(&self) {
+    /// Counts a page loaded in it.
+    pub(crate) fn page_loads(&self) {
         self.pages.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -400,7 +400,7 @@ async fn watch(
     launched: Launched,
     ended: impl FnOnce(Arc<BrowserProcess>, Ending) + Send + 'static,
 ) {
-    let Launched { mut child, pid, root, loss, folder, stderr } = launched;
+    let Launched { mut child, pid, lifeline, root, loss, folder, stderr } = launched;
     let how = tokio::select! {
         status = child.wait() => match status {
             Ok(status) => format!("it ended with {status}"),
@@ -419,6 +419,7 @@ async fn watch(
     loss.lost(how);
     root.ended().await;
     launch::kill(&mut *child, pid).await;
+    drop(lifeline);
     let removed = tokio::task::spawn_blocking(move || drop(folder)).await;
     if let Err(error) = removed {
         tracing::warn!(pid, %error, "a browser's folder could not be deleted");

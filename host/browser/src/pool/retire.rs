@@ -6,8 +6,8 @@
 /// The bounds of one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RetireLimits {
-    /// Pages opened in its life. 500 pages are an hour or two of steady scraping, so that the 0.4 s of a launch
-    /// weigh nothing.
+    /// Pages loaded in its life: one with each page that is opened, and one with each further navigation of it. 500
+    /// pages are minutes to hours of scraping, so that the 0.4 s of a launch weigh nothing.
     pub pages: u64,
     /// Memory of its tree in bytes. Ten heavy pages take about 1.5 GiB; twice that is growth, not use.
     pub memory: u64,
@@ -30,7 +30,7 @@ pub(crate) struct Usage {
 /// Why a process was retired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RetireReason {
-    /// It opened its number of pages.
+    /// It loaded its number of pages.
     Pages,
     /// Its tree grew above its bound.
     Memory,

@@ -44,7 +44,7 @@ pub struct ProcessStats {
     pub pid: u32,
     /// Contexts open in it.
     pub contexts: usize,
-    /// Pages opened in its life.
+    /// Pages loaded in its life, as [`RetireLimits`](crate::RetireLimits) counts them.
     pub pages: u64,
     /// Memory of its tree in bytes, as last measured.
     pub memory: u64,

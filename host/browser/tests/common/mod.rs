@@ -136,6 +136,35 @@ fn routes() -> Router<Arc<AtomicU64>> {
             }),
         )
         .route("/to-csv", fixed("<!doctype html><title>file</title><script>location.href = '/data.csv'</script>"))
+        // Leaves behind all it can.
+        .route(
+            "/clinging",
+            fixed(
+                "<!doctype html><title>clinging</title><body>stay</body><script>
+                 const mark = () => { window.name = 'mine'; sessionStorage.setItem('seen', 'yes'); };
+                 mark();
+                 for (let i = 0; i < 3; i++) history.pushState(i, '', '?' + i);
+                 addEventListener('beforeunload', e => { mark(); e.preventDefault(); e.returnValue = 'x'; });
+                 for (const kind of ['pagehide', 'unload', 'visibilitychange']) addEventListener(kind, mark);
+                 setInterval(mark, 1);
+                 open('/page/9');</script>",
+            ),
+        )
+        .route(
+            "/slow",
+            get(|| async {
+                tokio::time::sleep(Duration::from_millis(1_500)).await;
+                Html("<!doctype html><title>slow</title>")
+            }),
+        )
+        .route(
+            "/asking",
+            fixed("<!doctype html><title>asking</title><script>addEventListener('load', () => setInterval(() => alert('still there?'), 1))</script>"),
+        )
+        .route(
+            "/meddling",
+            fixed("<!doctype html><title>meddling</title><script>setInterval(() => { document.body.textContent = 'meddled'; }, 1)</script>"),
+        )
         .route("/empty", get(empty))
         .route("/missing", get(|| async { (StatusCode::NOT_FOUND, [("x-told", "yes")], Html("<title>missing</title>")) }))
         .route("/set-cookie", get(|| async { ([(header::SET_COOKIE, "visited=1; Path=/; HttpOnly")], Html("<title>set</title>")) }))

@@ -62,6 +62,25 @@ async fn pages_that_expire_first_make_room_for_new_ones() {
 }
 
 #[tokio::test]
+async fn the_page_cache_makes_room_for_others_when_it_is_told_to() {
+    let (_root, buffer) = fresh(&TestClock::default());
+    // More than go at a time.
+    for number in 0..200 {
+        buffer.put_page(page(&format!("https://a.test/{number}"), &[7; 1000], 100 + number)).await.unwrap();
+    }
+    let left = buffer.shrink_pages(20_000).await.unwrap();
+    assert!((18_000..=20_000).contains(&left), "{left}");
+    assert!(buffer.page("https://a.test/150").unwrap().is_none());
+    assert!(buffer.page("https://a.test/199").unwrap().is_some());
+    assert_eq!(buffer.shrink_pages(20_000).await.unwrap(), left, "there is nothing to do");
+    assert_eq!(buffer.shrink_pages(0).await.unwrap(), 0);
+    let stats = buffer.stats().unwrap();
+    for space in [Space::Pages, Space::Expiry] {
+        assert!(stats.records.contains(&(space, 0)), "{space:?}");
+    }
+}
+
+#[tokio::test]
 async fn checkpoints_are_a_tasks_own_in_byte_order_and_bounded() {
     let limits = Limits { checkpoint_bytes_per_task: 10_000, checkpoints_per_task: 3, ..Limits::default() };
     let (_root, buffer) = bounded(&TestClock::default(), limits);

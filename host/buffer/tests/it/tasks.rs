@@ -93,6 +93,52 @@ async fn a_hand_back_that_never_reached_the_coordinator_is_resumed_by_the_same_a
 }
 
 #[tokio::test]
+async fn a_task_that_was_handed_back_and_never_comes_again_goes_in_time_and_one_that_comes_again_stays() {
+    let clock = TestClock::at(1);
+    let (_root, buffer) = fresh(&clock);
+    let keep = buddy_buffer::Limits::default().keep_finished_ms;
+    for (number, not_before) in [(1, Some(50)), (2, Some(50)), (3, None)] {
+        let wanted = task(number, 1);
+        buffer.take_task(wanted.clone()).await.unwrap();
+        buffer.save_checkpoint(&wanted.id, "page-1", b"{}".to_vec()).await.unwrap();
+        let notes = StepNotes { reason: None, not_before };
+        buffer.step_task(&wanted.id, Lease(1), Event::HandBack, notes).await.unwrap();
+    }
+    // One comes again under a new lease, one under the old one, as its hand-back never landed.
+    assert_eq!(buffer.take_task(task(2, 2)).await.unwrap(), Taken::NewLease);
+    assert_eq!(buffer.take_task(task(3, 1)).await.unwrap(), Taken::Resumed);
+    clock.set(50 + keep - 1);
+    assert_eq!(buffer.sweep().await.unwrap().tasks, 0);
+    clock.set(50 + keep);
+    assert_eq!(buffer.sweep().await.unwrap().tasks, 1);
+    let left = |number: u128| {
+        (
+            buffer.task(&task(number, 1).id).unwrap().is_some(),
+            buffer.checkpoints(&task(number, 1).id, "").unwrap().len(),
+        )
+    };
+    assert_eq!([left(1), left(2), left(3)], [(false, 0), (true, 1), (true, 1)]);
+}
+
+#[tokio::test]
+async fn giving_up_under_an_old_lease_leaves_the_new_one_its_record_and_checkpoints() {
+    let (_root, buffer) = fresh(&TestClock::default());
+    buffer.take_task(task(1, 1)).await.unwrap();
+    let id = task(1, 1).id;
+    buffer.save_checkpoint(&id, "page-1", b"{}".to_vec()).await.unwrap();
+    buffer.take_task(task(1, 2)).await.unwrap();
+    let late = buffer.give_up_task(&id, Lease(1), "lost").await;
+    assert!(matches!(late, Err(BufferError::StaleLease { .. })), "{late:?}");
+    assert_eq!(buffer.task(&id).unwrap().unwrap().goes_at, None);
+    assert_eq!(buffer.checkpoints(&id, "").unwrap().len(), 1);
+
+    buffer.give_up_task(&id, Lease(2), "lost").await.unwrap();
+    let over = buffer.task(&id).unwrap().unwrap();
+    assert_eq!((over.task.state, over.task.reason.as_str()), (State::Cancelled, "lost"));
+    assert!(over.goes_at.is_some() && buffer.checkpoints(&id, "").unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_task_that_ended_is_not_resumed_by_the_assignment_it_ended_under() {
     let (_root, buffer) = fresh(&TestClock::default());
     let wanted = task(1, 1);

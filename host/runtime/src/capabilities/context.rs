@@ -21,7 +21,7 @@ impl context::HostWithStore<HostState> for Host {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(ms)) => {}
             // Awake early, a plugin can ask `is-cancelled` and save its work.
-            () = session.stopping() => {}
+            () = session.stopping() => session.tell(),
         }
         Ok(())
     }

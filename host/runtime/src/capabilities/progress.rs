@@ -25,6 +25,10 @@ impl progress::Host for HostState {
 
     fn is_cancelled(&mut self) -> wasmtime::Result<bool> {
         self.session.calls.count();
-        Ok(self.session.is_stopping())
+        let stopping = self.session.is_stopping();
+        if stopping {
+            self.session.tell();
+        }
+        Ok(stopping)
     }
 }

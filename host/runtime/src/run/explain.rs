@@ -2,7 +2,7 @@
 
 use super::Failure;
 use crate::error::HostError;
-use crate::limits::{CpuBudgetSpent, RunLimits};
+use crate::limits::{CpuBudgetSpent, Refused, RunLimits};
 use crate::state::HostState;
 use crate::text::shorten;
 use wasmtime::Trap;
@@ -18,14 +18,17 @@ pub(super) fn trap(error: &wasmtime::Error, state: &HostState, limits: &RunLimit
         return Failure::CpuBudget(limits.cpu);
     }
     let words = last_words(&state.output());
-    if let Some((wanted, limit)) = state.memory.refused()
+    if let Some(refused) = state.memory.refused()
         && ends_for_want_of_memory(error, words.as_deref())
     {
-        return Failure::Trapped(format!(
-            "The plugin reached its memory limit of {} MiB (it wanted {} MiB); raise the limit or give it less to do at once.",
-            limit >> 20,
-            wanted.div_ceil(1 << 20)
-        ));
+        return match refused {
+            Refused::Own { wanted, limit } => Failure::Trapped(format!(
+                "The plugin reached its memory limit of {} MiB (it wanted {} MiB); raise the limit or give it less to do at once.",
+                limit >> 20,
+                wanted.div_ceil(1 << 20)
+            )),
+            Refused::Shared(why) => Failure::NoMemory(why.clone()),
+        };
     }
     if let Some(trap) = error.downcast_ref::<Trap>() {
         return Failure::Trapped(match trap {

@@ -9,7 +9,7 @@ use std::time::Duration;
 pub struct Fault {
     /// JSON Pointer to the value at fault; empty for the whole input.
     pub path: String,
-    /// What is wrong, as one sentence.
+    /// What is wrong, as a sentence or half of one.
     pub message: String,
 }
 
@@ -58,16 +58,21 @@ pub enum Failure {
     /// The plugin crashed or broke a bound; the sentence says how.
     #[error("{0}")]
     Trapped(String),
+    /// All plugins together hold what they may, and this one needed more: the host's own sentence.
+    #[error("{0}")]
+    NoMemory(String),
     /// The plugin returned what is no result.
     #[error("{0}")]
     BadOutput(String),
     /// The plugin does no such tasks.
-    #[error("Plugin {plugin} has no task type {task_type:?}; `buddy-host plugin show {plugin}` lists what it has.")]
+    #[error("plugin {plugin} has no task type `{task_type}`{}", Instead(task_type, .known))]
     UnknownTaskType {
         /// What was asked for.
         task_type: String,
         /// Who was asked.
         plugin: String,
+        /// What it has.
+        known: Vec<String>,
     },
     /// The host could not make an instance.
     #[error("The host could not start the plugin: {0}.")]
@@ -76,10 +81,10 @@ pub enum Failure {
 
 impl Failure {
     /// Whether another try may succeed. Crashes and broken bounds come from the plugin and its input, which stay the
-    /// same; a deadline may have been the network's fault. `Cancelled` and `Shutdown` are no failures of the task: the
+    /// same; a deadline may have been the network's fault, and memory that others hold comes back. `Cancelled` and `Shutdown` are no failures of the task: the
     /// caller decides what they mean.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Retryable { .. } | Self::Deadline(_) | Self::Host(_))
+        matches!(self, Self::Retryable { .. } | Self::Deadline(_) | Self::NoMemory(_) | Self::Host(_))
     }
 
     /// A short word for machines.
@@ -93,6 +98,7 @@ impl Failure {
             Self::Cancelled => "cancelled",
             Self::Shutdown => "shutdown",
             Self::Trapped(_) => "trapped",
+            Self::NoMemory(_) => "no-memory",
             Self::BadOutput(_) => "bad-output",
             Self::UnknownTaskType { .. } => "unknown-task-type",
             Self::Host(_) => "host",
@@ -149,12 +155,15 @@ pub struct RunOutcome {
     pub usage: Usage,
     /// The end of what the plugin wrote to standard output and error.
     pub output: String,
+    /// The plugin saw that it was to stop, before it returned: a wait of it was cut short, or it asked. A result that
+    /// it returned all the same may be a part of what the task asks for.
+    pub told_to_stop: bool,
 }
 
 impl RunOutcome {
     /// The outcome of a run that did not start.
     pub(crate) fn refused(failure: Failure) -> Self {
-        Self { result: Err(failure), usage: Usage::default(), output: String::new() }
+        Self { result: Err(failure), usage: Usage::default(), output: String::new(), told_to_stop: false }
     }
 }
 
@@ -164,11 +173,20 @@ impl fmt::Display for Faults<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, fault) in self.0.iter().enumerate() {
             if n > 0 {
-                f.write_str(" ")?;
+                f.write_str("; ")?;
             }
             fault.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+struct Instead<'f>(&'f str, &'f [String]);
+
+impl fmt::Display for Instead<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known: Vec<&str> = self.1.iter().map(String::as_str).collect();
+        f.write_str(&crate::text::instead(self.0, &known))
     }
 }
 

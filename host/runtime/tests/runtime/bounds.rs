@@ -1,9 +1,10 @@
 //! P2: whatever a plugin wants too much of is bounded, said in one sentence, and harms nobody.
 
-use crate::support::{Memory, in_time, loaded, request};
-use buddy_runtime::{Plugin, RunOutcome, RunRequest, Runtime};
+use crate::support::{Memory, config, in_time, loaded, request, testing};
+use buddy_runtime::{Failure, Plugin, RunOutcome, RunRequest, Runtime, SharedMemory};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Runs it, and then a well-behaved task on the same runtime.
 async fn run(request: RunRequest) -> RunOutcome {
@@ -37,6 +38,56 @@ async fn p2_a_memory_bomb_meets_its_limit() {
     let text = sentence(&outcome);
     assert!(text.starts_with("The plugin reached its memory limit of 32 MiB (it wanted "), "{text}");
     assert!(outcome.usage.peak_memory <= 32 << 20 && outcome.usage.peak_memory > 16 << 20);
+}
+
+/// A bound on all runs together.
+#[derive(Debug)]
+struct Together {
+    bound: usize,
+    held: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl SharedMemory for Together {
+    fn take(&self, bytes: usize) -> Result<(), String> {
+        let fits = |held: usize| Some(held + bytes).filter(|sum| *sum <= self.bound);
+        match self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, fits) {
+            Ok(before) => {
+                self.most.fetch_max(before + bytes, Ordering::SeqCst);
+                Ok(())
+            }
+            Err(_) => Err("all of it is taken".to_owned()),
+        }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::SeqCst);
+    }
+}
+
+#[tokio::test]
+async fn p2_what_all_runs_hold_together_is_bounded_and_its_end_may_pass() {
+    let shared = Arc::new(Together { bound: 24 << 20, held: AtomicUsize::new(0), most: AtomicUsize::new(0) });
+    let mut config = config();
+    config.memory = Some(Arc::clone(&shared) as Arc<dyn SharedMemory>);
+    let runtime = Runtime::new(&config).unwrap();
+    let plugin = testing(&runtime).await;
+    let alloc = || in_time(runtime.run(&plugin, request("alloc", "null")));
+    let (one, other) = tokio::join!(alloc(), alloc());
+    for outcome in [one, other] {
+        let failure = outcome.result.unwrap_err();
+        assert_eq!(failure, Failure::NoMemory("all of it is taken".to_owned()));
+        assert!(failure.is_retryable());
+    }
+    assert!(shared.most.load(Ordering::SeqCst) > 20 << 20);
+    assert_eq!(shared.held.load(Ordering::SeqCst), 0, "all is given back");
+    in_time(runtime.run(&plugin, request("noop", "null"))).await.result.unwrap();
+
+    // Not even the memory that an instance begins with.
+    shared.held.store(24 << 20, Ordering::SeqCst);
+    let refused = in_time(runtime.run(&plugin, request("noop", "null"))).await;
+    assert_eq!(refused.result.unwrap_err().code(), "no-memory");
+    assert_eq!(shared.held.load(Ordering::SeqCst), 24 << 20);
 }
 
 #[tokio::test]

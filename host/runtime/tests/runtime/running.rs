@@ -48,9 +48,9 @@ async fn invalid_input_is_refused_before_the_plugin_runs_with_the_place_of_each_
     let fault = |path: &str, message: &str| Fault { path: path.into(), message: message.into() };
     assert_eq!(
         refused(r#"{"url":7,"count":0}"#).await,
-        [fault("/count", "0 is less than the minimum of 1."), fault("/url", r#"7 is not of type "string"."#)]
+        [fault("/count", "0 is less than the minimum of 1"), fault("/url", "must be a string, not 7")]
     );
-    assert_eq!(refused(r#"{"url":"x"}"#).await, [fault("", r#""count" is a required property."#)]);
+    assert_eq!(refused(r#"{"url":"x"}"#).await, [fault("", "`count` is missing")]);
     assert_eq!(refused("{").await.len(), 1);
     assert_eq!(refused("").await[0].path, "");
 }
@@ -63,7 +63,7 @@ async fn input_over_its_bound_is_refused() {
     let failure = in_time(runtime.run(&plugin, large)).await.result.unwrap_err();
     assert_eq!(
         failure.to_string(),
-        "The input is invalid: The input has 2002 bytes and may have 1000; pass large data as an artifact."
+        "The input is invalid: the input has 2002 bytes and may have 1000; pass large data as an artifact"
     );
 }
 
@@ -78,11 +78,14 @@ async fn large_input_within_its_bound_arrives_whole() {
 #[tokio::test]
 async fn an_unknown_task_type_is_one_sentence() {
     let (runtime, plugin) = loaded().await;
-    let failure = in_time(runtime.run(&plugin, request("fly", "null"))).await.result.unwrap_err();
-    assert_eq!(
-        failure.to_string(),
-        "Plugin testing has no task type \"fly\"; `buddy-host plugin show testing` lists what it has."
-    );
+    let refused = |task_type: &'static str| {
+        let run = runtime.run(&plugin, request(task_type, "null"));
+        async move { in_time(run).await.result.unwrap_err().to_string() }
+    };
+    assert_eq!(refused("ecko").await, "plugin testing has no task type `ecko` (did you mean `echo`?)");
+    let unlike = refused("fly").await;
+    assert!(unlike.starts_with("plugin testing has no task type `fly`; known: `"), "{unlike}");
+    assert!(unlike.ends_with(" more") && unlike.len() < 400, "{unlike}");
 }
 
 #[tokio::test]

@@ -105,6 +105,35 @@ async fn a_cancelled_run_may_save_its_work_and_return() {
         cancel.cancel();
     });
     assert_eq!(outcome.result.as_deref(), Ok("\"stopped in time\""));
+    assert!(outcome.told_to_stop, "it asked");
+}
+
+#[tokio::test]
+async fn only_a_run_that_saw_the_stop_is_said_to_be_told() {
+    let (runtime, plugin) = loaded().await;
+    // A wait is cut short.
+    let mut waiting = request("sleep_at_once", r#"{"count":1,"ms":50000}"#);
+    waiting.limits.grace = Duration::from_secs(30);
+    let shutdown = waiting.shutdown.clone();
+    let (outcome, ()) = tokio::join!(in_time(runtime.run(&plugin, waiting)), async {
+        eventually("it runs", || runtime.instances() == 1).await;
+        shutdown.cancel();
+    });
+    assert_eq!((outcome.result.as_deref(), outcome.told_to_stop), (Ok("1"), true));
+
+    // A request that is under way goes on to its end: its answer comes when a second one is there.
+    let server = GateServer::start(2).await;
+    let mut fetching = request("fan_out_http", &format!(r#"{{"url":"{}","count":1}}"#, server.url));
+    fetching.limits.grace = Duration::from_secs(30);
+    let shutdown = fetching.shutdown.clone();
+    let (outcome, ()) = tokio::join!(in_time(runtime.run(&plugin, fetching)), async {
+        eventually("it asks", || server.open() == 1).await;
+        shutdown.cancel();
+        let second = request("fan_out_http", &format!(r#"{{"url":"{}","count":1}}"#, server.url));
+        assert!(in_time(runtime.run(&plugin, second)).await.result.is_ok());
+    });
+    assert!(outcome.result.is_ok(), "{:?}", outcome.result);
+    assert!(!outcome.told_to_stop);
 }
 
 #[tokio::test]

@@ -86,6 +86,7 @@ pub(crate) fn agent(name: &str, session_number: u128, boot: u64) -> Agent {
         capabilities: vec![],
         task_types: BTreeMap::new(),
         capacity: Capacity { tasks: 1, pages: 1 },
+        held: 0,
         running: vec![],
         status: BTreeMap::new(),
     }

@@ -87,7 +87,7 @@ async fn a_crawl_gives_its_pages_in_the_order_of_discovery_with_what_was_asked_f
     assert_eq!(output["pages"][1]["title"], "The title of /0");
     assert_eq!(output["stats"]["requested"], 25);
     assert_eq!(site.contexts(), 1, "all pages share one context");
-    assert_eq!(site.open_pages(), 0, "every tab was closed");
+    assert_eq!(site.open_pages(), 0, "no tab is left open");
 }
 
 #[tokio::test]
@@ -97,6 +97,76 @@ async fn as_many_pages_are_open_at_once_as_asked_for_and_no_more() {
     let output = scrape(&site, &crawl(&json!({ "concurrency": 7 }))).await.unwrap();
     assert_eq!(output["stats"]["succeeded"], 25);
     assert_eq!(site.most_open_pages(), 7);
+}
+
+#[tokio::test]
+async fn a_tab_serves_page_after_page() {
+    let site = wide();
+    let output = scrape(&site, &crawl(&json!({ "concurrency": 3 }))).await.unwrap();
+    assert_eq!(output["stats"]["succeeded"], 25);
+    // One for the start page, and three for each of the two levels below it.
+    assert!(site.opened_tabs() <= 7, "{} tabs for 25 pages", site.opened_tabs());
+    assert_eq!(site.open_pages(), 0);
+    let alone = scrape(&wide(), &crawl(&json!({ "isolated": true }))).await.unwrap();
+    assert_eq!(output["pages"], alone["pages"], "the same as with a tab for each page");
+}
+
+#[tokio::test]
+async fn a_tab_in_which_something_happened_is_not_used_again() {
+    let site = wide();
+    // The site fails the test if it is: see `spoilt`.
+    for (path, kind) in [("/1", Kind::Alerts), ("/3", Kind::TimesOut), ("/5", Kind::Stays), ("/7", Kind::Refused)] {
+        site.page(path, kind, &[]);
+    }
+    let output = scrape(&site, &crawl(&json!({ "concurrency": 2, "retries": 0 }))).await.unwrap();
+    assert_eq!(urls(&output, "failures", "url"), ["/7"]);
+    assert_eq!(output["stats"]["succeeded"], 20);
+    assert_eq!(site.open_pages(), 0);
+}
+
+#[tokio::test]
+async fn pages_that_are_shown_as_they_were_kept_have_their_own_addresses() {
+    let site = wide();
+    for path in ["/1", "/2"] {
+        site.page(path, Kind::Kept, &[]);
+    }
+    let output = scrape(&site, &crawl(&json!({ "follow": { "max_depth": 1 } }))).await.unwrap();
+    assert_eq!(urls(&output, "pages", "url")[..4], ["/", "/0", "/1", "/2"]);
+    assert_eq!(output["stats"]["from_cache"], 2);
+}
+
+#[tokio::test]
+async fn a_run_that_wants_more_tabs_than_there_are_places_does_with_those() {
+    let site = wide();
+    let (runtime, plugin) = loaded().await;
+    let mut request = request(&site, &crawl(&json!({ "concurrency": 7 })));
+    request.limits.pages = 2;
+    let outcome = tokio::time::timeout(PATIENCE, runtime.run(&plugin, request)).await.expect("it hangs");
+    let output: Value = serde_json::from_str(&outcome.result.unwrap()).unwrap();
+    assert_eq!(output["stats"]["succeeded"], 25);
+    assert_eq!(site.most_open_pages(), 2);
+}
+
+#[tokio::test]
+async fn runs_that_share_one_place_all_come_to_their_end() {
+    let site = wide();
+    site.places(1);
+    let (runtime, plugin) = loaded().await;
+    let input = json!({ "concurrency": 3, "follow": { "max_depth": 1 } });
+    let runs = (0..3).map(|run| {
+        let mut request = request(&site, &crawl(&input));
+        request.task.task_id = format!("task-{run}");
+        // Without checkpoints, so that each goes to all of its pages.
+        request.providers.checkpoint = None;
+        runtime.run(&plugin, request)
+    });
+    let outcomes = tokio::time::timeout(PATIENCE, futures::future::join_all(runs)).await.expect("they hang");
+    for outcome in outcomes {
+        let output: Value = serde_json::from_str(&outcome.result.unwrap()).unwrap();
+        assert_eq!(output["stats"]["succeeded"], 13);
+    }
+    assert_eq!(site.most_open_pages(), 1);
+    assert_eq!(site.open_pages(), 0);
 }
 
 #[tokio::test]

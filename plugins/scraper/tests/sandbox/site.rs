@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use buddy_runtime::capabilities::{browser, checkpoint, http};
 use buddy_runtime::{HostError, Providers, code};
 use serde_json::{Value, json};
-use tokio::sync::{Barrier, watch};
+use tokio::sync::{Barrier, OwnedSemaphorePermit, Semaphore, watch};
 
 type Answer<T> = Result<T, HostError>;
 
@@ -28,6 +28,14 @@ pub(crate) enum Kind {
     KillsBrowser,
     /// Once its fields were read, it is another page.
     MovesWhileRead(&'static str),
+    /// Opens a dialog.
+    Alerts,
+    /// Is not complete in time.
+    TimesOut,
+    /// Its tab does not leave it.
+    Stays,
+    /// Is shown as it was kept.
+    Kept,
 }
 
 #[derive(Clone)]
@@ -41,6 +49,10 @@ struct State {
     contexts: AtomicUsize,
     open: AtomicUsize,
     most_open: AtomicUsize,
+    /// Tabs opened so far.
+    tabs: AtomicUsize,
+    /// Places for tabs, as a pool has them.
+    places: Mutex<Arc<Semaphore>>,
     gate: Mutex<Option<(usize, Arc<Barrier>)>>,
     checkpoints: Mutex<BTreeMap<String, String>>,
     kept: watch::Sender<usize>,
@@ -58,6 +70,8 @@ impl Site {
             contexts: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             most_open: AtomicUsize::new(0),
+            tabs: AtomicUsize::new(0),
+            places: Mutex::new(Arc::new(Semaphore::new(Semaphore::MAX_PERMITS))),
             gate: Mutex::default(),
             checkpoints: Mutex::default(),
             kept: watch::channel(0).0,
@@ -97,6 +111,15 @@ impl Site {
 
     pub(crate) fn most_open_pages(&self) -> usize {
         self.0.most_open.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn opened_tabs(&self) -> usize {
+        self.0.tabs.load(Ordering::SeqCst)
+    }
+
+    /// So many tabs can be open at once; one more waits.
+    pub(crate) fn places(&self, places: usize) {
+        *self.0.places.lock().unwrap() = Arc::new(Semaphore::new(places));
     }
 
     /// Once so many checkpoints are kept.
@@ -171,10 +194,19 @@ impl browser::BrowserContext for Window {
         if *state.deaths.borrow() != self.born {
             return Err(lost());
         }
+        let places = Arc::clone(&state.places.lock().unwrap());
+        let place = places.acquire_owned().await.unwrap();
         let open = state.open.fetch_add(1, Ordering::SeqCst) + 1;
         state.most_open.fetch_max(open, Ordering::SeqCst);
-        let tab = Tab { site: self.site.clone(), born: self.born, path: Mutex::default(), read: AtomicU32::new(0) };
-        Ok(Arc::new(tab))
+        state.tabs.fetch_add(1, Ordering::SeqCst);
+        Ok(Arc::new(Tab {
+            site: self.site.clone(),
+            born: self.born,
+            path: Mutex::default(),
+            read: AtomicU32::new(0),
+            spoilt: AtomicBool::new(false),
+            _place: place,
+        }))
     }
     async fn cookies(&self, _: Vec<String>) -> Answer<Vec<browser::Cookie>> {
         unasked()
@@ -191,8 +223,12 @@ impl browser::BrowserContext for Window {
 struct Tab {
     site: Site,
     born: u32,
+    /// Empty: a blank page.
     path: Mutex<String>,
     read: AtomicU32,
+    /// Something happened in it after which it must not be used again.
+    spoilt: AtomicBool,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Drop for Tab {
@@ -217,8 +253,29 @@ impl Tab {
             .unwrap_or((Kind::Status(404), Vec::new()))
     }
 
+    fn leave(&self) -> Answer<browser::Navigation> {
+        if matches!(self.kind().0, Kind::Stays) {
+            self.spoilt.store(true, Ordering::SeqCst);
+            return Err(HostError::retryable(code::TIMED_OUT, "The page does not leave."));
+        }
+        self.path.lock().unwrap().clear();
+        Ok(arrival("about:blank".to_owned(), None))
+    }
+
     fn value(&self, name: &str) -> Value {
         json!(format!("The {name} of {}", self.path.lock().unwrap()))
+    }
+}
+
+fn arrival(url: String, status: Option<u16>) -> browser::Navigation {
+    browser::Navigation {
+        url,
+        status,
+        timed_out: false,
+        download: None,
+        from_cache: false,
+        headers: Vec::new(),
+        more: Vec::new(),
     }
 }
 
@@ -234,10 +291,16 @@ fn unasked<T>() -> Answer<T> {
 impl browser::Page for Tab {
     async fn goto(&self, url: String, _: browser::GotoOptions) -> Answer<browser::Navigation> {
         self.alive()?;
+        assert!(!self.spoilt.load(Ordering::SeqCst), "used again for {url}");
+        if url == "about:blank" {
+            return self.leave();
+        }
         let Some(path) = url.strip_prefix(ORIGIN).map(str::to_owned) else {
             return Err(HostError::new(code::DENIED, format!("Grant it: `browser: [\"{url}\"]`.")));
         };
-        self.path.lock().unwrap().clone_from(&path);
+        let before = std::mem::replace(&mut *self.path.lock().unwrap(), path.clone());
+        assert_eq!(before, "", "a tab goes from page to page by way of a blank one");
+        self.read.store(0, Ordering::SeqCst);
         let state = &self.site.0;
         let visits = {
             let mut all = state.visits.lock().unwrap();
@@ -259,6 +322,10 @@ impl browser::Page for Tab {
                 return Err(lost());
             }
             Kind::Status(status) => status,
+            Kind::Alerts | Kind::TimesOut => {
+                self.spoilt.store(true, Ordering::SeqCst);
+                200
+            }
             _ => 200,
         };
         // A turn for the others, so that pages overlap; who is open when the browser dies sees it.
@@ -266,14 +333,11 @@ impl browser::Page for Tab {
             tokio::task::yield_now().await;
             self.alive()?;
         }
+        let kind = self.kind().0;
         Ok(browser::Navigation {
-            url,
-            status: Some(status),
-            timed_out: false,
-            download: None,
-            from_cache: false,
-            headers: Vec::new(),
-            more: Vec::new(),
+            timed_out: matches!(kind, Kind::TimesOut),
+            from_cache: matches!(kind, Kind::Kept),
+            ..arrival(url, Some(status))
         })
     }
 
@@ -297,7 +361,10 @@ impl browser::Page for Tab {
         self.alive()?;
         let want: Value = serde_json::from_str(&argument).unwrap();
         assert_eq!(want["follow"], "", "all links are wanted");
-        let url = format!("{ORIGIN}{}", self.path.lock().unwrap());
+        let url = match self.kind().0 {
+            Kind::Kept => "about:blank".to_owned(),
+            _ => format!("{ORIGIN}{}", self.path.lock().unwrap()),
+        };
         Ok(json!({ "url": url, "title": self.value("title"), "follow": self.kind().1 }).to_string())
     }
 
@@ -369,6 +436,8 @@ impl browser::Page for Tab {
         unasked()
     }
     async fn dialogs(&self) -> Answer<Vec<browser::Dialog>> {
-        unasked()
+        self.alive()?;
+        let alert = || browser::Dialog { kind: "alert".into(), message: "!".into(), answered: "accepted".into() };
+        Ok(matches!(self.kind().0, Kind::Alerts).then(alert).into_iter().collect())
     }
 }

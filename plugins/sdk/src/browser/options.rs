@@ -202,7 +202,7 @@ impl Field {
         Self(raw::Field { name: name.into(), selector: selector.into(), take: None, many: false })
     }
 
-    /// An attribute of the first match.
+    /// An attribute of the first match; one that holds an address (`href`, `src` and the like) as an absolute one.
     pub fn attribute(name: impl Into<String>, selector: impl Into<String>, attribute: &str) -> Self {
         Self::text(name, selector).take(format!("@{attribute}"))
     }
