@@ -59,7 +59,8 @@ pub enum Event {
     Answer,
     /// The holder gives it back: a drain, a long wait, a type it does not have.
     HandBack,
-    /// The host ended in the middle of the try, which is over.
+    /// The try is over and did not fail by itself: its host stopped or ended, it found no memory, or it kept what it had
+    /// done and goes on from there.
     Interrupt,
     /// The try succeeded.
     Succeed,

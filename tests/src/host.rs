@@ -231,6 +231,20 @@ impl Host {
         process::signal(self.pid(), sysinfo::Signal::Continue);
     }
 
+    /// A signal to the process.
+    #[cfg(unix)]
+    pub fn signal(&self, signal: sysinfo::Signal) {
+        process::signal(self.pid(), signal);
+    }
+
+    /// Waits until the process has ended by itself; the exit code.
+    pub fn ended(&mut self, deadline: Duration) -> Option<i32> {
+        let child = self.child.as_mut().expect("the host runs");
+        let status = until("the host ends", deadline, || child.try_wait().unwrap());
+        self.child = None;
+        status.code()
+    }
+
     /// `stop`, and waits for the end; the exit code.
     pub fn stop(&mut self) -> Option<i32> {
         let _ = self.run(&["stop"]).ok();

@@ -3,11 +3,14 @@
 //! Three things share the bound. The host itself is given a fixed part ([`HOST_MEMORY`]). Plugins are counted by the
 //! linear memory that their instances have really grown to, browsers by what the pool measures. A run begins when what
 //! it may grow to still fits beside what the others may grow to ([`MemoryBudget::admit`]); until then it waits, first
-//! come, first served. So a growth is refused only when the browsers grew meanwhile: then that run fails in a way that
-//! is tried again, and nothing else. The pool, in its turn, opens no page while browsers and plugins together are above
-//! the bound, and ends browsers that have nothing to do ([`PoolOptions`](buddy_browser::PoolOptions)).
+//! come, first served, and its try is not counted yet. So a growth is refused only when the browsers grew meanwhile: then
+//! that run ends, its try is taken back, and the task goes on later. Want of memory delays a task, it never fails one.
+//! The pool, in its turn, opens no page while browsers and plugins together are above the bound, and ends browsers that
+//! have nothing to do ([`PoolOptions`](buddy_browser::PoolOptions)). It counts what plugins hold and not what they were
+//! promised, which is several times as much: pages would stand still for memory that nobody uses.
 //!
-//! One run is always let in, so that work goes on however small the bound is.
+//! One run is always let in, so that work goes on however small the bound is. What plugins take to describe themselves
+//! and to estimate a task is beside the bound: a submission is queued, whatever the runs hold.
 
 use std::sync::{Arc, OnceLock};
 
@@ -166,7 +169,7 @@ impl SharedMemory for MemoryBudget {
         }
         Err(format!(
             "The plugin needed {} more memory than resources.max_memory_gb ({}) has left: all plugins hold {}, the \
-             browsers {} and the host {}; when other tasks have ended it may work, else raise the key.",
+             browsers {} and the host {}; the task goes on when there is more; if there never is, raise the key.",
             units::bytes(bytes),
             units::bytes(self.allowed),
             units::bytes(held),
@@ -210,7 +213,7 @@ mod tests {
         take(&budget, 60).unwrap();
         take(&budget, 40).unwrap();
         let refused = take(&budget, 1).unwrap_err();
-        insta::assert_snapshot!(refused, @"The plugin needed 1.0 MiB more memory than resources.max_memory_gb (292.0 MiB) has left: all plugins hold 100.0 MiB, the browsers 0 B and the host 192.0 MiB; when other tasks have ended it may work, else raise the key.");
+        insta::assert_snapshot!(refused, @"The plugin needed 1.0 MiB more memory than resources.max_memory_gb (292.0 MiB) has left: all plugins hold 100.0 MiB, the browsers 0 B and the host 192.0 MiB; the task goes on when there is more; if there never is, raise the key.");
         budget.give_back(50 << 20);
         browsers.send_replace(49 * MIB);
         take(&budget, 1).unwrap();

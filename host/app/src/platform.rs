@@ -39,6 +39,18 @@ pub fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Opens a file to write at its end; one that is new only its owner can read, as with [`create_private`].
+pub fn append_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    options.open(path)
+}
+
 /// Creates a folder, and those above it that are missing, that only its owner can enter. One that exists stays as it
 /// is: it may be anybody's.
 ///

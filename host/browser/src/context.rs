@@ -40,6 +40,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The part of a context that its process knows too.
 pub(crate) struct ContextShared {
     setup: Arc<Setup>,
+    downloads: PathBuf,
     popups: Mutex<VecDeque<Target>>,
     popup_came: Notify,
     max_popups: usize,
@@ -49,6 +50,11 @@ pub(crate) struct ContextShared {
 impl ContextShared {
     pub(crate) fn setup(&self) -> Arc<Setup> {
         Arc::clone(&self.setup)
+    }
+
+    /// Where its downloads lie.
+    pub(crate) fn download_folder(&self) -> PathBuf {
+        self.downloads.clone()
     }
 
     /// Whether another popup may wait to be asked for. Popups that closed themselves make room.
@@ -120,15 +126,16 @@ impl Context {
             ..CreateBrowserContextParams::default()
         };
         let id = process.root.call(create, HOUSEKEEPING).await?.browser_context_id;
+        let downloads = process.download_folder(id.as_ref());
         let shared = Arc::new(ContextShared {
             setup,
+            downloads: downloads.clone(),
             popups: Mutex::default(),
             popup_came: Notify::new(),
             max_popups: pool.options.max_popups,
             closed: AtomicBool::new(false),
         });
         process.state.add_context(id.as_ref(), &shared);
-        let downloads = process.download_folder(id.as_ref());
         process.root.send(SetDownloadBehaviorParams {
             behavior: SetDownloadBehaviorBehavior::AllowAndName,
             browser_context_id: Some(id.clone()),

@@ -6,8 +6,10 @@
 //! dispatcher, so that a page never hangs because nobody was looking.
 
 use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chromiumoxide::cdp::browser_protocol::browser::CancelDownloadParams;
 use chromiumoxide::cdp::browser_protocol::page::HandleJavaScriptDialogParams;
 use chromiumoxide::cdp::browser_protocol::target::{CloseTargetParams, TargetInfo};
 use serde_json::json;
@@ -29,7 +31,7 @@ const DIALOG_TEXT: usize = 4_096;
 /// Frames of a page that are known by id. A page with more is attacking its reader.
 const FRAMES_MAX: usize = 4_096;
 
-/// Downloads of a page; one more is cancelled.
+/// Downloads of a page since it was last blank; one more is cancelled.
 pub(crate) const DOWNLOADS_MAX: usize = 16;
 
 /// How far a download is.
@@ -60,6 +62,8 @@ pub(crate) struct PageState {
     pub(crate) tracker: Tracker,
     pub(crate) worlds: Worlds,
     pub(crate) downloads: watch::Sender<Vec<DownloadEntry>>,
+    /// Where they lie.
+    download_folder: PathBuf,
     frames: Mutex<HashMap<String, Session>>,
     dialogs: Mutex<VecDeque<Dialog>>,
     /// The page's place in the pool; given back the moment the page is over, whoever still holds it.
@@ -73,14 +77,39 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Deletes files in the background: unlinking a large one takes its time, and the dispatcher has none.
+fn remove_files(files: Vec<PathBuf>) {
+    let remove = move || {
+        for file in files {
+            // One that is not there was moved by whoever asked for it.
+            if let Err(error) = std::fs::remove_file(&file)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(file = %file.display(), %error, "a download could not be deleted; it goes with its context");
+            }
+        }
+    };
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+        Err(_) => remove(),
+    }
+}
+
 impl PageState {
     /// The state of the page behind `session`, observing it from now on.
-    pub(crate) fn observe(session: &Session, root: &Session, setup: Arc<Setup>, counters: Arc<Counters>) -> Arc<Self> {
+    pub(crate) fn observe(
+        session: &Session,
+        root: &Session,
+        setup: Arc<Setup>,
+        download_folder: PathBuf,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
         let main = session.target_id().to_owned();
         let state = Arc::new(Self {
             tracker: Tracker::new(main.clone()),
             worlds: Worlds::default(),
             downloads: watch::Sender::new(Vec::new()),
+            download_folder,
             frames: Mutex::new(HashMap::from([(main, session.clone())])),
             dialogs: Mutex::new(VecDeque::new()),
             slot: Mutex::new(None),
@@ -143,13 +172,37 @@ impl PageState {
 
     /// Records how far a download is.
     pub(crate) fn download_at(&self, guid: &str, state: DownloadState) {
+        let mut known = false;
         self.downloads.send_if_modified(|list| match list.iter_mut().find(|entry| entry.guid == guid) {
-            Some(entry) if entry.state == DownloadState::Running => {
-                entry.state = state;
-                state != DownloadState::Running
+            Some(entry) => {
+                known = true;
+                let news = entry.state == DownloadState::Running && state != DownloadState::Running;
+                if news {
+                    entry.state = state;
+                }
+                news
             }
-            _ => false,
+            None => false,
         });
+        // It was complete before the browser heard that it is not wanted any more.
+        if !known && matches!(state, DownloadState::Done { .. }) {
+            remove_files(vec![self.download_folder.join(guid)]);
+        }
+    }
+
+    /// Ends the downloads so far and deletes their files: nobody asks for them any more.
+    pub(crate) fn drop_downloads(&self) {
+        let downloads = self.downloads.send_replace(Vec::new());
+        let mut complete = Vec::new();
+        for entry in downloads {
+            match entry.state {
+                // Chromium deletes what it has of it.
+                DownloadState::Running => self.root.send(CancelDownloadParams::new(entry.guid)),
+                DownloadState::Done { .. } => complete.push(self.download_folder.join(entry.guid)),
+                DownloadState::Failed { .. } => {}
+            }
+        }
+        remove_files(complete);
     }
 
     fn put_frame(&self, frame: &str, session: &Session) {
@@ -246,6 +299,7 @@ impl Observer for PageObserver {
             // The tab with its sad face is still there.
             self.page.root.send(CloseTargetParams::new(session.target_id().to_owned()));
         }
+        self.page.drop_downloads();
         self.page.release();
     }
 }

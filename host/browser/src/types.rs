@@ -117,7 +117,7 @@ pub struct Navigation {
 /// A file the browser kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Download {
-    /// Where it lies, until the context closes: move it before.
+    /// Where it lies, until the page closes or goes to `about:blank`: move it before.
     pub path: PathBuf,
     /// The name the site suggests. Never a path, but chosen by the site: do not use it as one unchecked.
     pub suggested_name: String,

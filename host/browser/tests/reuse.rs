@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use buddy_browser::actions::ClickOptions;
@@ -117,5 +118,42 @@ async fn a_kept_document_is_shown_without_the_scripts_of_the_one_before() {
     let seen = page.evaluate(None, later, &Value::Null).await.unwrap();
     assert_eq!(seen, json!(["kept on", "http://kept.example/a/b"]));
     assert_eq!(probe(&page, &site.url("/page/1")).await["left"], "page 1");
+    pool.close().await;
+}
+
+/// Files in the download folders of all contexts.
+fn downloads(root: &Path) -> usize {
+    let inside = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let contexts = inside(root.to_owned()).flat_map(|process| inside(process.join("downloads")));
+    contexts.flat_map(inside).count()
+}
+
+/// More than a page may start, one after the other, in one tab.
+#[tokio::test]
+async fn downloads_that_documents_start_by_themselves_end_with_them() {
+    const DOCUMENTS: usize = 20;
+    let site = Site::start().await;
+    let pool = pool(|_| ()).await;
+    let page = pool.open(ContextOptions::default()).await.unwrap().new_page().await.unwrap();
+    let link = "document.body.innerHTML = '<a id=file download href=/data.csv>file</a>'";
+    let download = async || {
+        page.goto(&site.url("/page/1"), &GotoOptions::default()).await.unwrap();
+        page.evaluate(None, link, &Value::Null).await.unwrap();
+        page.click("#file", &ClickOptions::default()).await.unwrap();
+        eventually("the file is there", || downloads(&pool.root) == 1).await;
+    };
+    for _ in 0..DOCUMENTS {
+        download().await;
+        page.goto("about:blank", &GotoOptions::default()).await.unwrap();
+        eventually("the file is gone", || downloads(&pool.root) == 0).await;
+    }
+    let asked_for = page.goto(&site.url("/data.csv"), &GotoOptions::default()).await.unwrap().download.unwrap();
+    assert_eq!(std::fs::read_to_string(&asked_for.path).unwrap(), "a,b\n1,2\n", "it is the one that was asked for");
+    page.goto("about:blank", &GotoOptions::default()).await.unwrap();
+    eventually("it is gone too", || downloads(&pool.root) == 0).await;
+
+    download().await;
+    page.close().await.unwrap();
+    eventually("the file goes with its page", || downloads(&pool.root) == 0).await;
     pool.close().await;
 }

@@ -1,4 +1,8 @@
-//! Checkpoints: a task's own key-values, across its tries and restarts of the host, until the task is retired.
+//! Checkpoints: a task's own key-values, across its tries and restarts of the host, until the task has succeeded, is
+//! cancelled or given up, or is forgotten. Those of a dead letter stay: a person's retry goes on from them.
+//!
+//! They also say whether a try came further: it did when it kept a key that was not there when it began. As a task may
+//! keep so many and no more, it can come further only so often.
 
 use buddy_router::TaskId;
 use serde::{Deserialize, Serialize};
@@ -19,6 +23,9 @@ const WHAT: &str = "checkpoint";
 struct Use {
     records: u64,
     bytes: u64,
+    /// Of the records, those that were there when the last try began.
+    #[serde(default)]
+    before_try: u64,
 }
 
 fn key_of(task: &TaskId, name: &str) -> Result<Vec<u8>> {
@@ -30,11 +37,7 @@ impl Tx<'_> {
     /// Keeps a value under a key of 1 to 512 bytes.
     pub fn save_checkpoint(&mut self, task: &TaskId, name: &str, bytes: &[u8]) -> Result<()> {
         let key = key_of(task, name)?;
-        let use_key = key::of_task(Space::CheckpointUse, task);
-        let mut used: Use = match self.value(&use_key)? {
-            Some(bytes) => value::from_json(WHAT, &bytes)?,
-            None => Use::default(),
-        };
+        let mut used = self.checkpoint_use(task)?.unwrap_or_default();
         match self.raw(&key)? {
             Some(old) => used.bytes = used.bytes.saturating_sub((name.len() + value::len(&old)?) as u64),
             None => used.records += 1,
@@ -47,8 +50,32 @@ impl Tx<'_> {
         quota("bytes", used.bytes, self.limits.checkpoint_bytes_per_task)?;
         quota("checkpoints", used.records, self.limits.checkpoints_per_task)?;
         self.put(WHAT, key, bytes)?;
-        let used = value::to_json(WHAT, &used)?;
-        self.put(WHAT, use_key, &used)
+        self.put_checkpoint_use(task, &used)
+    }
+
+    fn checkpoint_use(&self, task: &TaskId) -> Result<Option<Use>> {
+        let bytes = self.value(&key::of_task(Space::CheckpointUse, task))?;
+        bytes.map(|bytes| value::from_json(WHAT, &bytes)).transpose()
+    }
+
+    fn put_checkpoint_use(&mut self, task: &TaskId, used: &Use) -> Result<()> {
+        let used = value::to_json(WHAT, used)?;
+        self.put(WHAT, key::of_task(Space::CheckpointUse, task), &used)
+    }
+
+    /// A try begins: what is kept now was kept before it.
+    pub(crate) fn begin_checkpoints(&mut self, task: &TaskId) -> Result<()> {
+        match self.checkpoint_use(task)? {
+            Some(used) if used.before_try != used.records => {
+                self.put_checkpoint_use(task, &Use { before_try: used.records, ..used })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the last try has kept anything under a new key.
+    pub(crate) fn has_new_checkpoints(&self, task: &TaskId) -> Result<bool> {
+        Ok(self.checkpoint_use(task)?.is_some_and(|used| used.records > used.before_try))
     }
 
     /// Drops all checkpoints of a task.

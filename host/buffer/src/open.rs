@@ -101,6 +101,8 @@ pub(crate) fn open(options: &Options) -> Result<(Store, OpenReport), OpenError> 
     let mut set_aside = None;
     loop {
         let fresh = !folder.join("db").exists();
+        // The folder around it may be anybody's; what is kept here is its owner's alone.
+        crate::platform::private_folder(folder).map_err(|error| failed("create", folder, error))?;
         let reason = match recover(options, deadline) {
             Ok(db) => match check(options, db, &mut lock) {
                 Ok((store, session)) => return Ok((store, OpenReport { session, fresh, set_aside })),

@@ -14,3 +14,16 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 pub(crate) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
+
+/// Makes a folder that only its owner can enter. One that exists stays as it is.
+#[cfg(unix)]
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Makes a folder, with the access list of the one it is in. One that exists stays as it is.
+#[cfg(windows)]
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
+}

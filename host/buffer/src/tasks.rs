@@ -247,11 +247,23 @@ impl Tx<'_> {
         new.task.tries = old.task.tries.saturating_add(1);
         new.task.not_before = None;
         new.started = Some(self.now());
+        self.begin_checkpoints(id)?;
         self.save(Some(&old), &new)?;
         Ok(new)
     }
 
-    /// Any other step of the state table. [`Event::Interrupt`] takes the try back that was counted: a drain is not a try.
+    /// Ends a try that has come further: one that has kept checkpoints under new keys since it began is taken back, as by
+    /// [`Event::Interrupt`]. For any other nothing is written, and there is no answer. A task can come further only as
+    /// often as it may keep checkpoints.
+    pub fn spare_try(&mut self, id: &TaskId, lease: Lease, notes: StepNotes) -> Result<Option<LocalTask>> {
+        if !self.has_new_checkpoints(id)? {
+            return Ok(None);
+        }
+        self.step_task(id, lease, Event::Interrupt, notes).map(Some)
+    }
+
+    /// Any other step of the state table. [`Event::Interrupt`] takes the try back that was counted: a drain is not a try,
+    /// nor is one that found no memory.
     /// [`Event::HandBack`] keeps the record and its checkpoints for when the task comes again, and for so long after its
     /// moment as a finished one is kept: it may go to another host for good.
     pub fn step_task(&mut self, id: &TaskId, lease: Lease, event: Event, notes: StepNotes) -> Result<LocalTask> {
@@ -319,12 +331,16 @@ impl Tx<'_> {
         Ok(interrupted)
     }
 
-    /// The task's work here is over (its result was pushed, it was cancelled or handed back): its checkpoints go now,
-    /// its record, log and progress after the time that the limits say. Unknown tasks are none to retire.
+    /// The task's work here is over (its result was pushed, or it was cancelled): its checkpoints go now, its record, log
+    /// and progress after the time that the limits say. The checkpoints of a dead letter go with its record: until then a
+    /// person's retry goes on from them. Unknown tasks are none to retire.
     pub fn retire_task(&mut self, id: &TaskId) -> Result<()> {
-        self.clear_checkpoints(id)?;
+        let old = self.task(id)?;
+        if old.as_ref().is_none_or(|old| old.task.state != State::Failed) {
+            self.clear_checkpoints(id)?;
+        }
         let keep = self.limits.keep_finished_ms;
-        let Some(old) = self.task(id)? else { return Ok(()) };
+        let Some(old) = old else { return Ok(()) };
         if keep == 0 {
             return self.clear_task(id);
         }
@@ -405,6 +421,12 @@ impl Buffer {
     pub async fn start_try(&self, id: &TaskId, lease: Lease) -> Result<LocalTask> {
         let id = id.clone();
         self.transact(move |tx| tx.start_try(&id, lease)).await
+    }
+
+    /// See [`Tx::spare_try`].
+    pub async fn spare_try(&self, id: &TaskId, lease: Lease, notes: StepNotes) -> Result<Option<LocalTask>> {
+        let id = id.clone();
+        self.transact(move |tx| tx.spare_try(&id, lease, notes)).await
     }
 
     /// See [`Tx::step_task`].

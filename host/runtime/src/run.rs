@@ -147,13 +147,18 @@ impl Runtime {
         answer.map_err(Failure::from)
     }
 
-    /// Calls an export that neither waits nor has capabilities.
+    /// Calls an export that neither waits nor has capabilities. A few at once, the others wait: what they hold is beside
+    /// the memory that all runs share, as a question must not be refused for want of it.
     pub(crate) async fn ask<R>(
         &self,
         pre: &wit::PluginPre<HostState>,
         limits: RunLimits,
         call: impl AsyncFnOnce(&wit::task::Guest, &mut Store<HostState>) -> wasmtime::Result<R>,
     ) -> Result<R, Failure> {
+        let Ok(_turn) = self.places().questions.acquire().await else {
+            // Never closed.
+            return Err(Failure::Shutdown);
+        };
         let session = Arc::new(Session::asking(&limits));
         let call = async |instance: &wit::Plugin, store: &mut Store<HostState>| {
             call(instance.buddy_plugin_task(), store).await
@@ -246,7 +251,8 @@ impl Runtime {
     }
 
     fn store(&self, session: &Arc<Session>, limits: &RunLimits) -> Store<HostState> {
-        let mut store = Store::new(self.engine(), HostState::new(Arc::clone(session), limits, self.shared_memory()));
+        let shared = (session.phase == Phase::Running).then(|| self.shared_memory()).flatten();
+        let mut store = Store::new(self.engine(), HostState::new(Arc::clone(session), limits, shared));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.call_bytes.max(limits.output));
         store.set_max_component_handles(

@@ -22,7 +22,8 @@ pub struct RuntimeConfig {
     pub engine: EngineConfig,
     /// Folder for compiled plugins; `None`: compile at every start.
     pub cache: Option<PathBuf>,
-    /// What all plugins together may hold in memory; `None`: each run's own bound alone.
+    /// What all runs together may hold in memory; `None`: each run's own bound alone. What `describe` and `estimate` hold
+    /// for a moment is not in it.
     pub memory: Option<Arc<dyn SharedMemory>>,
 }
 
@@ -60,9 +61,14 @@ struct Inner {
     places: Places,
 }
 
+/// Questions at once. An answer takes a millisecond and a few MiB; one that takes all that it may does not multiply.
+const QUESTIONS: usize = 4;
+
 /// Places for instances. A run beyond them waits, it does not fail.
 pub(crate) struct Places {
     pub(crate) instances: Semaphore,
+    /// Instances that answer `describe` or `estimate`.
+    pub(crate) questions: Semaphore,
     pub(crate) total: u32,
     /// Told whenever an instance is gone.
     pub(crate) freed: Notify,
@@ -92,7 +98,7 @@ impl Runtime {
         let ticker = Ticker::start(&engine).map_err(RuntimeError::Ticker)?;
         let total = config.engine.max_instances.max(1);
         let instances = Semaphore::new(usize::try_from(total).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS));
-        let places = Places { instances, total, freed: Notify::new() };
+        let places = Places { instances, questions: Semaphore::new(QUESTIONS), total, freed: Notify::new() };
         Ok(Self(Arc::new(Inner { engine, allocation, linker, cache, memory: config.memory.clone(), ticker, places })))
     }
 

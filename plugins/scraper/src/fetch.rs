@@ -34,7 +34,7 @@ use crate::{address, bounds, chance};
 /// How often a page that moves on by script while it is being read is read again.
 const READINGS: usize = 4;
 
-/// Time that is left for the pages under way when a run ends because its time does.
+/// Time that is left for the pages under way when a run ends because its time does, at most; of a short run, a tenth.
 const LAST_MOMENTS: Duration = Duration::from_secs(10);
 
 /// How long a tab may take to leave its page: one that needs longer is busy with the page's own scripts.
@@ -71,7 +71,7 @@ impl<'a> Fetcher<'a> {
             demand: Demand::new(plan.input.concurrency as usize),
             suspects: Mutex::new(()),
             stop: RefCell::new(None),
-            time: context::get().deadline.saturating_sub(LAST_MOMENTS),
+            time: time_for_pages(context::get().deadline),
             started: Instant::now(),
             resumed: Cell::new(0),
         }
@@ -296,7 +296,14 @@ impl<'a> Fetcher<'a> {
 
     async fn visit(&self, tab: &browser::Page, job: &Job, page: &mut Page) -> Result<Vec<String>, Miss> {
         let input = &self.plan.input;
-        let navigation = tab.goto(&job.url, goto_options(self.plan)).await?;
+        let mut navigation = tab.goto(&job.url, goto_options(self.plan)).await?;
+        if let Some(selector) = &input.wait_for
+            && navigation.from_cache
+            && tab.count(selector).await? == 0
+        {
+            // A kept page runs no scripts, so what it lacks does not come: it is fetched, and kept anew.
+            navigation = tab.goto(&job.url, goto_options(self.plan).max_age(Duration::ZERO)).await?;
+        }
         page.url = spelt(&navigation.url);
         check(&navigation)?;
         page.status = navigation.status;
@@ -393,6 +400,11 @@ async fn close(tab: browser::Page) {
     if let Err(error) = tab.close().await {
         log::debug(format!("a tab did not close: {error}"));
     }
+}
+
+/// How much of a run's time is for beginning pages.
+fn time_for_pages(deadline: Duration) -> Duration {
+    deadline.saturating_sub(LAST_MOMENTS.min(deadline / 10))
 }
 
 /// Whether a page ended on the site that was asked for: else a document of another origin was in the tab on the way, and
@@ -502,6 +514,13 @@ mod tests {
         assert_eq!(asked_wait("Sun, 06 Nov 1994 08:49:37 GMT", now), Some(Duration::from_secs(30)));
         assert_eq!(asked_wait("Sat, 06 Nov 1993 08:49:37 GMT", now), Some(Duration::ZERO));
         assert_eq!(asked_wait("soon", now), None);
+    }
+
+    #[test]
+    fn most_of_a_runs_time_is_for_its_pages_however_short_it_is() {
+        for (deadline, time) in [(0, 0), (1_000, 900), (10_000, 9_000), (100_000, 90_000), (3_600_000, 3_590_000)] {
+            assert_eq!(time_for_pages(Duration::from_millis(deadline)), Duration::from_millis(time));
+        }
     }
 
     #[test]

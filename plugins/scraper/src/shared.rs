@@ -1,4 +1,8 @@
 //! The browser context that the pages of a run share, and how many of its tabs they can use.
+//!
+//! A browser process that has loaded many pages is worn out: the host gives it no more contexts and ends it with its
+//! last one. So a context is used for [`MOST_PAGES`] and no more: the next page opens another, and the pages that are
+//! under way in the old one are its last. What cookies and storage it had is gone with it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,6 +13,9 @@ use futures::lock::Mutex;
 
 use crate::input::{Input, Resource};
 use crate::tabs::Tabs;
+
+/// Pages of one context: as many as the host lets a browser process load.
+const MOST_PAGES: u32 = 500;
 
 /// How many tabs the pages of a run can use now.
 #[derive(Debug)]
@@ -67,17 +74,25 @@ pub(crate) struct Shared {
 pub(crate) struct Open {
     pub(crate) tabs: Tabs<browser::Page>,
     pub(crate) context: browser::Context,
+    pages: Cell<u32>,
 }
 
 impl Shared {
+    /// The context for one page more.
     pub(crate) async fn get(&self, input: &Input) -> Result<Rc<Open>, HostError> {
         // One opens, the others wait for it.
         let _opening = self.opening.lock().await;
-        if let Some(open) = &*self.open.borrow() {
-            return Ok(Rc::clone(open));
+        let present = self.open.borrow().clone();
+        if let Some(open) = present {
+            if open.pages.get() < MOST_PAGES {
+                open.pages.set(open.pages.get() + 1);
+                return Ok(open);
+            }
+            // Its pages under way still hold it; with the last of them it is closed.
+            self.forget(&open);
         }
         let context = browser::open(context_options(input)).await?;
-        let open = Rc::new(Open { tabs: Tabs::default(), context });
+        let open = Rc::new(Open { tabs: Tabs::default(), context, pages: Cell::new(1) });
         *self.open.borrow_mut() = Some(Rc::clone(&open));
         Ok(open)
     }
@@ -89,15 +104,15 @@ impl Shared {
         }
     }
 
-    /// Forgets this context with its tabs, unless another one was opened since.
-    pub(crate) fn forget(&self, dead: &Open) {
-        dead.tabs.forget();
-        self.open.borrow_mut().take_if(|open| std::ptr::eq(open.as_ref(), dead));
+    /// Gives no more pages to this context, and closes the tabs that are free in it; it is dead or worn out.
+    pub(crate) fn forget(&self, old: &Open) {
+        old.tabs.forget();
+        self.open.borrow_mut().take_if(|open| std::ptr::eq(open.as_ref(), old));
     }
 
     pub(crate) async fn close(&self) {
         let open = self.open.borrow_mut().take().and_then(Rc::into_inner);
-        if let Some(Open { tabs, context }) = open {
+        if let Some(Open { tabs, context, .. }) = open {
             drop(tabs);
             if let Err(error) = context.close().await {
                 log::debug(format!("the browser context did not close: {error}"));

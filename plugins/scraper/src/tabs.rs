@@ -136,7 +136,7 @@ impl<T> Tabs<T> {
         while state.count() > wanted && state.free.pop().is_some() {}
     }
 
-    /// The context is gone, and with it every tab. Who waits for one finds out.
+    /// The context is gone, or serves no more pages: no tab of it is kept. Who waits for one finds out.
     pub(crate) fn forget(&self) {
         let mut state = self.0.borrow_mut();
         state.gone = true;

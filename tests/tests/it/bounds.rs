@@ -120,7 +120,10 @@ fn runs_share_max_memory_gb_and_wait_for_each_other() {
 
     // One that is cancelled while it waits is gone at once; the others are not disturbed.
     let gives_up = hold(10);
-    until("the fourth waits too", SOON, || (host.task(&gives_up)["state"] == "running").then_some(()));
+    until("the fourth waits too", SOON, || {
+        host.run(&["task", "logs", &gives_up]).ok().out.contains("waits until other runs end").then_some(())
+    });
+    assert_eq!(host.task(&gives_up)["state"], "assigned", "none of its tries has begun");
     let _ = host.run(&["task", "cancel", &gives_up]).ok();
     assert_eq!(host.finished(&gives_up, SOON)["state"], "cancelled");
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use buddy_tests::{Host, HostBuilder, until};
 use serde_json::{Value, json};
+#[cfg(unix)]
+use sysinfo::Signal;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -84,6 +86,46 @@ fn a_host_that_is_stopped_at_once_goes_on_at_the_next_start_without_a_lost_try()
     let _ = host.run(&["task", "cancel", &id]).ok();
 }
 
+/// As `systemctl stop` does it.
+#[cfg(unix)]
+#[test]
+fn a_host_that_gets_sigterm_lets_its_tasks_finish_and_ends_well() {
+    let mut host = testing().start();
+    let id = host.submit("sleep_at_once", &json!({ "count": 1, "ms": 4_000 }), &[]);
+    runs(&host, &id);
+    host.signal(Signal::Term);
+    assert_eq!(host.ended(SOON), Some(0), "{}", host.log());
+    assert!(host.log().contains("stopping: no more tasks are started"), "it waited for the task: {}", host.log());
+
+    host.start();
+    let task = host.task(&id);
+    assert_eq!((&task["state"], &task["attempt"]), (&json!("succeeded"), &json!(1)), "{task:#}\n{}", host.log());
+    assert_eq!(host.result(&id), json!(1));
+}
+
+/// As a person does it who does not want to wait.
+#[cfg(unix)]
+#[test]
+fn a_second_ctrl_c_interrupts_at_once_and_costs_no_try() {
+    let mut host = testing().start();
+    let id = host.submit("sleep_forever", &json!({}), &["--max-attempts", "2"]);
+    runs(&host, &id);
+    host.signal(Signal::Interrupt);
+    until("the host stops", SOON, || host.log().contains("stopping: no more tasks are started").then_some(()));
+    assert_eq!(host.task(&id)["state"], "running", "the first one lets it go on");
+    host.signal(Signal::Interrupt);
+    // Without the second one it would have waited for half a minute.
+    assert_eq!(host.ended(Duration::from_secs(20)), Some(0), "{}", host.log());
+
+    host.start();
+    let task = until("the task runs again", SOON, || {
+        let task = host.task(&id);
+        (task["state"] == "running").then_some(task)
+    });
+    assert_eq!(task["attempt"], 1, "an interruption is not a try: {task:#}");
+    let _ = host.run(&["task", "cancel", &id]).ok();
+}
+
 #[test]
 fn cancel_stops_a_task_that_runs_and_frees_its_slot() {
     let host = testing().yaml("resources:\n  max_tasks: 1\n").start();
@@ -153,6 +195,13 @@ fn start_runs_a_host_in_the_background_until_stop() {
     let host = testing().prepare();
     let started = host.run(&["start", "--json"]).ok().json();
     assert_eq!(started["already_running"], false, "{started}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let log = std::path::Path::new(started["log"].as_str().unwrap());
+        assert_eq!((mode(log.parent().unwrap()), mode(log)), (0o700, 0o600), "what it keeps is its owner's alone");
+    }
     let again = host.run(&["start", "--json"]).ok().json();
     assert_eq!((&again["already_running"], &again["pid"]), (&json!(true), &started["pid"]));
     let answer = host.run(&["submit", "echo", r#"{"hello":"there"}"#, "--wait", "--json"]).ok().json();

@@ -12,6 +12,7 @@ use buddy_egress::{Grant, LeaseOptions, Proxy, ProxyLease};
 use buddy_router::TaskId;
 use buddy_runtime::capabilities::browser::{Browser, BrowserContext, ContextOptions, Cookie, Page, ResourceKind};
 use buddy_runtime::{Grants, HostError, code};
+use serde_json::json;
 
 use super::browser_error;
 use super::page::RunPage;
@@ -60,7 +61,8 @@ impl Browser for RunBrowser {
         let lease = self.proxy.lease(&self.grant, &label, LeaseOptions::default()).await.map_err(|error| {
             HostError::retryable(code::UNAVAILABLE, format!("no loopback port for the browser's traffic: {error}"))
         })?;
-        let private = Arc::new(AtomicBool::new(!options.headers.is_empty() || options.user_agent.is_some()));
+        let own = !options.headers.is_empty() || options.user_agent.is_some() || options.profile.is_some();
+        let visitor = Arc::new(Visitor { private: AtomicBool::new(own), look: look(&options) });
         let wanted = pool::ContextOptions {
             profile: options.profile,
             viewport: options.viewport,
@@ -73,7 +75,27 @@ impl Browser for RunBrowser {
             block: options.block.into_iter().map(kind).collect(),
         };
         let context = self.pool.open(wanted).await.map_err(|error| browser_error(&error))?;
-        Ok(Arc::new(RunContext { context, private, lease: Arc::new(lease), shared: Arc::clone(&self.shared) }))
+        Ok(Arc::new(RunContext { context, visitor, lease: Arc::new(lease), shared: Arc::clone(&self.shared) }))
+    }
+}
+
+/// What a page of such a context may depend on, besides its address: each look has pages of its own in the page cache.
+/// Written as JSON, so that no text of a plugin's choice reads as another look.
+fn look(options: &ContextOptions) -> String {
+    let mut block: Vec<&str> = options.block.iter().map(|kind| name(*kind)).collect();
+    block.sort_unstable();
+    block.dedup();
+    json!([options.javascript, block, options.locale, options.time_zone, options.viewport]).to_string()
+}
+
+fn name(kind: ResourceKind) -> &'static str {
+    match kind {
+        ResourceKind::Image => "image",
+        ResourceKind::Media => "media",
+        ResourceKind::Font => "font",
+        ResourceKind::Stylesheet => "stylesheet",
+        ResourceKind::Script => "script",
+        ResourceKind::Other => "other",
     }
 }
 
@@ -88,17 +110,24 @@ fn kind(kind: ResourceKind) -> pool::ResourceKind {
     }
 }
 
+/// Who visits, as the page cache sees it.
+pub(super) struct Visitor {
+    /// Set once the pages are somebody's own: cookies or headers were given. Such pages are not kept in the page cache.
+    pub(super) private: AtomicBool,
+    /// See [`look`].
+    pub(super) look: String,
+}
+
 struct RunContext {
     context: pool::Context,
-    /// Set once its pages are somebody's own: cookies or headers were given. Such pages are not kept in the page cache.
-    private: Arc<AtomicBool>,
+    visitor: Arc<Visitor>,
     lease: Arc<ProxyLease>,
     shared: Arc<Shared>,
 }
 
 impl RunContext {
     fn page(&self, page: pool::Page) -> RunPage {
-        RunPage::new(page, Arc::clone(&self.private), Arc::clone(&self.lease), Arc::clone(&self.shared))
+        RunPage::new(page, Arc::clone(&self.visitor), Arc::clone(&self.lease), Arc::clone(&self.shared))
     }
 }
 
@@ -142,11 +171,49 @@ impl BrowserContext for RunContext {
             same_site: cookie.same_site,
         };
         let cookies: Vec<pool::Cookie> = cookies.into_iter().map(inside).collect();
-        self.private.store(true, Ordering::Relaxed);
+        self.visitor.private.store(true, Ordering::Relaxed);
         self.context.set_cookies(&cookies).await.map_err(|error| browser_error(&error))
     }
 
     async fn close(&self) -> Result<(), HostError> {
         self.context.close().await.map_err(|error| browser_error(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> ContextOptions {
+        ContextOptions {
+            profile: None,
+            viewport: None,
+            user_agent: None,
+            locale: None,
+            time_zone: None,
+            headers: Vec::new(),
+            proxy: None,
+            javascript: true,
+            block: Vec::new(),
+            more: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn contexts_whose_pages_may_differ_have_different_looks() {
+        let looks = [
+            options(),
+            ContextOptions { javascript: false, ..options() },
+            ContextOptions { block: vec![ResourceKind::Script], ..options() },
+            ContextOptions { block: vec![ResourceKind::Script, ResourceKind::Image], ..options() },
+            ContextOptions { locale: Some("de-DE".to_owned()), ..options() },
+            ContextOptions { time_zone: Some("de-DE".to_owned()), ..options() },
+            ContextOptions { viewport: Some((390, 844)), ..options() },
+        ]
+        .map(|options| look(&options));
+        let different: std::collections::BTreeSet<_> = looks.iter().collect();
+        assert_eq!(different.len(), looks.len(), "{looks:?}");
+        let twice = vec![ResourceKind::Image, ResourceKind::Script, ResourceKind::Image];
+        assert_eq!(look(&ContextOptions { block: twice, ..options() }), looks[3], "a set has no order");
     }
 }

@@ -1,6 +1,6 @@
 //! `browser.page`: one page of the pool, with the host's page cache and the plugin's denials around it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use buddy_runtime::capabilities::browser::{
 };
 use buddy_runtime::{Capability, HostError, code};
 
-use super::browser::Shared;
+use super::browser::{Shared, Visitor};
 use super::{artifact_error, browser_error, buffer_error, denied, egress_error};
 
 /// Longest document that is handed to a plugin or kept in the page cache, in bytes. The largest page of the Rust
@@ -30,12 +30,15 @@ const KEEP_PAGES_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 /// A page of one run.
 pub(super) struct RunPage {
     page: pool::Page,
-    private: Arc<AtomicBool>,
+    visitor: Arc<Visitor>,
     lease: Arc<ProxyLease>,
     shared: Arc<Shared>,
     /// The address of a kept document that is shown, and the page's own address then: once that changes the page has
     /// gone on.
     shown: Mutex<Option<(String, String)>>,
+    /// A page that arrived whole, to be kept in the page cache as it is when it is first read: what the plugin waits for
+    /// before that belongs to it.
+    to_keep: Mutex<Option<CachedPage>>,
 }
 
 type Answer<T> = Result<T, HostError>;
@@ -62,8 +65,8 @@ fn inside(options: &GotoOptions) -> pool::GotoOptions {
 }
 
 impl RunPage {
-    pub(super) fn new(page: pool::Page, private: Arc<AtomicBool>, lease: Arc<ProxyLease>, shared: Arc<Shared>) -> Self {
-        Self { page, private, lease, shared, shown: Mutex::new(None) }
+    pub(super) fn new(page: pool::Page, visitor: Arc<Visitor>, lease: Arc<ProxyLease>, shared: Arc<Shared>) -> Self {
+        Self { page, visitor, lease, shared, shown: Mutex::new(None), to_keep: Mutex::new(None) }
     }
 
     /// Why the proxy could not reach the host of this address, if so: what the browser makes of it (a tunnel that
@@ -136,9 +139,11 @@ impl RunPage {
         put.await.map_err(|error| artifact_error(&error))
     }
 
-    /// Where the page cache has a page for this plugin: what one plugin kept is not another's to read.
-    fn cache_key(&self, url: &str) -> String {
-        format!("{} {url}", self.shared.plugin)
+    /// Where the page cache has a page for this plugin: what one plugin kept is not another's to read, and what one kind
+    /// of visitor saw is not what another would see. Nor is a page that has just loaded one whose requests are over.
+    fn cache_key(&self, url: &str, wait_until: WaitUntil) -> String {
+        let until = if wait_until == WaitUntil::NetworkIdle { "network-idle" } else { "load" };
+        format!("{} {} {until} {url}", self.shared.plugin, self.visitor.look)
     }
 
     /// Whether the plugin may (still) go to this address. What is asked of the network is decided at the connection; a
@@ -149,11 +154,12 @@ impl RunPage {
     }
 
     /// The page as it was kept, if it is young enough: shown without its scripts.
-    async fn show_cached(&self, url: &str, max_age_ms: u64) -> Answer<Option<Navigation>> {
-        if self.private.load(Ordering::Relaxed) {
+    async fn show_cached(&self, url: &str, wait_until: WaitUntil, max_age_ms: u64) -> Answer<Option<Navigation>> {
+        // Nothing is younger than now: at an age of 0 the page is fetched, to be kept anew.
+        if max_age_ms == 0 || self.visitor.private.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let found = self.shared.buffer.page(&self.cache_key(url)).map_err(|error| buffer_error(&error))?;
+        let found = self.shared.buffer.page(&self.cache_key(url, wait_until)).map_err(|error| buffer_error(&error))?;
         let now = self.shared.buffer.now();
         let young = |kept: &CachedPage| now.saturating_sub(kept.cached_at) <= max_age_ms;
         let allowed = |kept: &CachedPage| self.may_go(url) && self.may_go(&kept.final_url);
@@ -173,29 +179,53 @@ impl RunPage {
         }))
     }
 
-    /// Keeps a page that arrived whole. That it cannot be kept is no reason to fail the navigation.
-    async fn keep_in_cache(&self, asked: &str, outcome: &Navigation) {
-        let private = self.private.load(Ordering::Relaxed);
-        if private || outcome.status != Some(200) || outcome.timed_out || outcome.download.is_some() {
+    /// Takes note of a page that arrived whole, to be kept when it is read.
+    fn keep_later(&self, asked: &str, wait_until: WaitUntil, outcome: &Navigation) {
+        // Before `load` a document may be half of what it will be.
+        let loaded = matches!(wait_until, WaitUntil::Load | WaitUntil::NetworkIdle) && !outcome.timed_out;
+        if !loaded || outcome.status != Some(200) || outcome.download.is_some() {
             return;
         }
-        let html = match self.page.html(MAX_HTML).await {
-            Ok(html) if !html.truncated => html.text,
-            _ => return,
-        };
         let now = self.shared.buffer.now();
-        let page = CachedPage {
-            url: self.cache_key(asked),
+        self.set_to_keep(Some(CachedPage {
+            url: self.cache_key(asked, wait_until),
             final_url: outcome.url.clone(),
             status: 200,
             headers: outcome.headers.clone(),
-            body: html.into_bytes(),
+            body: Vec::new(),
             cached_at: now,
             expires_at: now.saturating_add(KEEP_PAGES_MS),
-        };
-        if let Err(error) = self.shared.buffer.put_page(page).await {
-            tracing::debug!(url = asked, %error, "a page could not be kept in the page cache");
+        }));
+    }
+
+    /// The page is about to be read or touched: keeps it as it is now, if it is to be kept. That it cannot be kept is no
+    /// reason to fail what the plugin asks for.
+    async fn keep_now(&self) {
+        let Some(mut kept) = self.set_to_keep(None) else { return };
+        if self.visitor.private.load(Ordering::Relaxed) {
+            return;
         }
+        match self.page.html(MAX_HTML).await {
+            Ok(html) if !html.truncated => kept.body = html.text.into_bytes(),
+            _ => return,
+        }
+        // One that has moved on since is another page.
+        if self.page.url().is_ok_and(|url| url == kept.final_url)
+            && let Err(error) = self.shared.buffer.put_page(kept).await
+        {
+            tracing::debug!(%error, "a page could not be kept in the page cache");
+        }
+    }
+
+    /// Replaces the page that is to be kept; the one before.
+    fn set_to_keep(&self, page: Option<CachedPage>) -> Option<CachedPage> {
+        std::mem::replace(&mut *self.to_keep.lock().unwrap_or_else(PoisonError::into_inner), page)
+    }
+
+    /// The page goes elsewhere: what was there is neither shown nor to be kept any more.
+    fn leaves(&self) {
+        self.set_shown(None);
+        self.set_to_keep(None);
     }
 
     /// The address of a kept document that is shown; nothing after a real navigation.
@@ -214,32 +244,33 @@ impl RunPage {
 #[async_trait]
 impl Page for RunPage {
     async fn goto(&self, url: String, options: GotoOptions) -> Answer<Navigation> {
+        self.leaves();
         if let Some(max_age) = options.max_age_ms
-            && let Some(found) = self.show_cached(&url, max_age).await?
+            && let Some(found) = self.show_cached(&url, options.wait_until, max_age).await?
         {
             return Ok(found);
         }
-        self.set_shown(None);
         let outcome = self.page.goto(&url, &inside(&options)).await;
         let outcome = self.arrived(&url, outcome).await?;
         if options.max_age_ms.is_some() {
-            self.keep_in_cache(&url, &outcome).await;
+            self.keep_later(&url, options.wait_until, &outcome);
         }
         Ok(outcome)
     }
 
     async fn back(&self) -> Answer<Navigation> {
-        self.set_shown(None);
+        self.leaves();
         let outcome = self.page.back(&pool::GotoOptions::default()).await;
         self.arrived("", outcome).await
     }
 
     async fn reload(&self, options: GotoOptions) -> Answer<Navigation> {
         if let Some(shown) = self.shown()? {
-            self.set_shown(None);
+            self.leaves();
             let outcome = self.page.goto(&shown, &inside(&options)).await;
             return self.arrived(&shown, outcome).await;
         }
+        self.leaves();
         let url = mapped(self.page.url())?;
         let outcome = self.page.reload(&inside(&options)).await;
         self.arrived(&url, outcome).await
@@ -250,10 +281,12 @@ impl Page for RunPage {
     }
 
     async fn title(&self) -> Answer<String> {
+        self.keep_now().await;
         mapped(self.page.title().await)
     }
 
     async fn html(&self, frame: Option<String>) -> Answer<String> {
+        self.keep_now().await;
         let html = match frame {
             None => self.page.html(MAX_HTML).await,
             Some(frame) => self.page.frame_html(&frame, MAX_HTML).await,
@@ -269,10 +302,12 @@ impl Page for RunPage {
     }
 
     async fn article(&self, frame: Option<String>) -> Answer<String> {
+        self.keep_now().await;
         mapped(self.page.article(frame.as_deref()).await)
     }
 
     async fn extract(&self, each: Option<String>, fields: Vec<Field>) -> Answer<String> {
+        self.keep_now().await;
         let inside = |field: Field| actions::Field {
             name: field.name,
             selector: field.selector,
@@ -284,10 +319,12 @@ impl Page for RunPage {
     }
 
     async fn text(&self, selector: String) -> Answer<String> {
+        self.keep_now().await;
         mapped(self.page.text(&selector).await)
     }
 
     async fn attribute(&self, selector: String, name: String) -> Answer<Option<String>> {
+        self.keep_now().await;
         mapped(self.page.attribute(&selector, &name).await)
     }
 
@@ -296,6 +333,7 @@ impl Page for RunPage {
     }
 
     async fn evaluate(&self, frame: Option<String>, script: String, argument: String) -> Answer<String> {
+        self.keep_now().await;
         let argument = serde_json::from_str(&argument).map_err(|error| {
             HostError::new(code::INVALID, format!("The argument of `evaluate` is not JSON: {error}."))
         })?;
@@ -317,6 +355,7 @@ impl Page for RunPage {
     }
 
     async fn click(&self, selector: String, options: ClickOptions) -> Answer<()> {
+        self.keep_now().await;
         let options = actions::ClickOptions {
             button: match options.button {
                 Button::Left => actions::Button::Left,
@@ -331,34 +370,42 @@ impl Page for RunPage {
     }
 
     async fn hover(&self, selector: String, timeout: Option<Duration>) -> Answer<()> {
+        self.keep_now().await;
         mapped(self.page.hover(&selector, or_default(timeout)).await)
     }
 
     async fn fill(&self, selector: String, value: String, timeout: Option<Duration>) -> Answer<()> {
+        self.keep_now().await;
         mapped(self.page.fill(&selector, &value, or_default(timeout)).await)
     }
 
     async fn type_text(&self, selector: String, value: String, timeout: Option<Duration>) -> Answer<()> {
+        self.keep_now().await;
         mapped(self.page.type_text(&selector, &value, or_default(timeout)).await)
     }
 
     async fn press(&self, selector: Option<String>, keys: String) -> Answer<()> {
+        self.keep_now().await;
         mapped(self.page.press(selector.as_deref(), &keys).await)
     }
 
     async fn select_option(&self, selector: String, values: Vec<String>) -> Answer<Vec<String>> {
+        self.keep_now().await;
         mapped(self.page.select_option(&selector, &values).await)
     }
 
     async fn set_checked(&self, selector: String, checked: bool) -> Answer<()> {
+        self.keep_now().await;
         mapped(self.page.set_checked(&selector, checked).await)
     }
 
     async fn scroll(&self, until: Option<String>, max_steps: u32) -> Answer<u32> {
+        self.keep_now().await;
         mapped(self.page.scroll(until.as_deref(), max_steps).await)
     }
 
     async fn screenshot(&self, picture: Picture, selector: Option<String>) -> Answer<String> {
+        self.keep_now().await;
         let picture = match (picture, selector) {
             (Picture::Viewport, _) => pool::Picture::Viewport,
             (Picture::FullPage, _) => pool::Picture::FullPage,
@@ -374,6 +421,7 @@ impl Page for RunPage {
     }
 
     async fn pdf(&self) -> Answer<String> {
+        self.keep_now().await;
         let body = mapped(self.page.pdf().await)?;
         self.put("page.pdf", "application/pdf", &body).await
     }

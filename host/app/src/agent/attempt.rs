@@ -22,7 +22,7 @@ const MAX_INLINE: usize = 900 * 1000;
 
 /// Where the ids of raw results are kept, so that a digest that is tried again does not run the task again. No plugin
 /// can have this name.
-const RAW_RESULTS: &str = "/raw-results";
+pub(super) const RAW_RESULTS: &str = "/raw-results";
 
 /// Pause after an artifact could not be kept.
 const FULL_AGAIN: Duration = Duration::from_secs(60);
@@ -47,6 +47,18 @@ pub(super) enum TryEnd {
         /// Earliest moment, from now, if the plugin said one.
         after: Option<Duration>,
     },
+    /// The plugin, or the end of its time, left it for later: it counts only if nothing new was kept in it.
+    Unfinished {
+        /// What there is to say about it.
+        reason: String,
+        /// Earliest moment, from now, if the plugin said one.
+        after: Option<Duration>,
+    },
+    /// There was no memory for it: not a try.
+    NoMemory {
+        /// Who holds it.
+        reason: String,
+    },
     /// Somebody stopped it.
     Cancelled,
     /// The host stops: not a try.
@@ -67,7 +79,9 @@ impl TryEnd {
         match failure {
             Failure::Cancelled => Self::Cancelled,
             Failure::Shutdown => Self::Interrupted,
-            Failure::Retryable { after, .. } => Self::Retry { reason, after: *after },
+            Failure::Retryable { after, .. } => Self::Unfinished { reason, after: *after },
+            Failure::Deadline(_) => Self::Unfinished { reason, after: None },
+            Failure::NoMemory(_) => Self::NoMemory { reason },
             other if other.is_retryable() => Self::Retry { reason, after: None },
             _ => Self::failed(reason),
         }
@@ -119,9 +133,11 @@ impl Attempt<'_> {
         };
         let raw = self.raw_result().await?;
         let text = self.plugin(&digest.task_type, &digest.input, Some(&raw)).await?;
-        // Not needed any more. Should the host die before the result is in the outbox, the task runs once more.
+        let outcome = self.success(text).await?;
+        // Only now that nothing can send the task back: a try that is repeated digests this raw result. Should the host
+        // die before the result is in the outbox, the task runs once more.
         self.parts.buffer.kv_remove(RAW_RESULTS, &self.raw_name()).await?;
-        Ok(TryEnd::Over { outcome: self.success(text).await?, raw_artifact: Some(raw) })
+        Ok(TryEnd::Over { outcome, raw_artifact: Some(raw) })
     }
 
     /// The artifact of the raw result: of an earlier try whose digest failed, or of a run now.
@@ -192,7 +208,10 @@ impl Attempt<'_> {
             Ok(text) => Ok(text),
             Err(failure) => {
                 let failed = TryEnd::of(&failure, &output, raw.is_some());
-                if let TryEnd::Over { outcome: Outcome::Failed { reason }, .. } | TryEnd::Retry { reason, .. } = &failed
+                if let TryEnd::Over { outcome: Outcome::Failed { reason }, .. }
+                | TryEnd::Retry { reason, .. }
+                | TryEnd::Unfinished { reason, .. }
+                | TryEnd::NoMemory { reason } = &failed
                 {
                     log.host(LogLevel::Error, format!("try {}: {reason}", self.task.tries));
                 }

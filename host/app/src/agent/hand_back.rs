@@ -127,9 +127,12 @@ impl Agent {
             }
             GivenBack::Unknown(error) => {
                 tracing::warn!(task = id.short(), error, "a task could not be handed back and waits here");
-                buffer.step_task(id, lease, Event::Assign, notes.clone()).await?;
-                // Only now: what is heard from here on finds the record held, and ends it.
-                if inner.hand_backs.end(id, lease) {
+                let waits = buffer.step_task(id, lease, Event::Assign, notes.clone()).await;
+                // Only now: what is heard from here on finds the record held, and ends it. Also when that failed, as a newer
+                // lease is here, whose news must be heard, or the buffer has ended, and the next start resumes the task.
+                let lost = inner.hand_backs.end(id, lease);
+                waits?;
+                if lost {
                     // It had landed, and its answer was lost.
                     buffer.step_task(id, lease, Event::HandBack, notes).await?;
                 }

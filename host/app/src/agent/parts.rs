@@ -116,25 +116,27 @@ impl Parts {
         RunLog::new(self.buffer.clone(), task.clone(), Arc::clone(&self.changed))
     }
 
-    /// A run's share of the memory, once there is one; nothing when it is to stop before that.
-    async fn share_of_memory(&self, run: &PluginRun<'_>, bytes: usize) -> Option<Promise> {
-        let waits = |why: String| self.log_of(&run.task.id).host(LogLevel::Info, why);
-        tokio::select! {
-            promise = self.memory.admit(bytes as u64, waits) => Some(promise),
-            // The run itself says so, without beginning.
-            () = run.cancel.cancelled() => None,
-            () = run.shutdown.cancelled() => None,
-        }
+    /// The bounds of a plugin's runs.
+    fn limits_of(&self, plugin: &Plugin) -> RunLimits {
+        // Where a plugin has no wish it gets what the owner allows, but for pages: those are for all runs together.
+        RunLimits { pages: RunLimits::default().pages, ..self.limits.clone() }
+            .wished(&plugin.manifest().limits)
+            .capped(&self.limits)
     }
 
-    /// Runs a plugin once, when there is memory for it.
+    /// Waits for the memory that a try of the task may take, its digest included: the two run one after the other. To be
+    /// had before the try is counted and held until it is over.
+    pub async fn share_of_memory(&self, task: &Task) -> Promise {
+        let types = std::iter::once(&task.task_type).chain(task.digest.as_ref().map(|digest| &digest.task_type));
+        let plugins = types.filter_map(|task_type| self.plugins.for_task_type(task_type));
+        let bytes = plugins.map(|plugin| self.limits_of(plugin).memory).max().unwrap_or_default();
+        let waits = |why: String| self.log_of(&task.id).host(LogLevel::Info, why);
+        self.memory.admit(bytes as u64, waits).await
+    }
+
+    /// Runs a plugin once.
     pub async fn run(&self, plugin: &Arc<Plugin>, run: PluginRun<'_>) -> RunOutcome {
-        // Where a plugin has no wish it gets what the owner allows, but for pages: those are for all runs together.
-        let limits = RunLimits { pages: RunLimits::default().pages, ..self.limits.clone() }
-            .wished(&plugin.manifest().limits)
-            .capped(&self.limits);
-        // Held until the run is over. The wait is not the run's time.
-        let _share = self.share_of_memory(&run, limits.memory).await;
+        let limits = self.limits_of(plugin);
         let (id, buffer) = (run.task.id.clone(), &self.buffer);
         let mut providers = Providers {
             log: Some(Arc::new(self.log_of(&id))),

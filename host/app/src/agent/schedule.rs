@@ -1,4 +1,8 @@
-//! Starting tries when slots are free, and what follows each end.
+//! Starting tries when slots are free and there is memory, and what follows each end.
+//!
+//! Which tries count against the task: those that fail, those in which the plugin crashes, computes for too long or ends
+//! its host. Not those that the host's stop cuts off, that found no memory, or that end unfinished (the plugin says
+//! "later", or its time is over) and have kept something new: a long crawl takes as many of these as it needs.
 
 use std::time::Duration;
 
@@ -16,6 +20,10 @@ const LOOK: Duration = Duration::from_secs(30);
 /// Pause after the buffer refused: it is degraded or full, and both are said elsewhere.
 const REFUSED: Duration = Duration::from_secs(1);
 
+/// Pause, at least, after a run found no memory: browsers without pages end within some seconds, and other tasks have
+/// their turn.
+const MEMORY_AGAIN: Duration = Duration::from_secs(15);
+
 impl Agent {
     /// Starts what may start, until the agent drains. Nothing starts before the leases are known: see
     /// [`listen`](Self::listen).
@@ -26,7 +34,7 @@ impl Agent {
             () = inner.drain.cancelled() => return,
         }
         while !inner.drain.is_cancelled() {
-            let wait = match self.start_ready().await {
+            let wait = match self.start_ready() {
                 Ok(()) => self.until_next(),
                 // Told of where it is measured.
                 Err(BufferError::OverBound { .. }) => REFUSED,
@@ -59,54 +67,72 @@ impl Agent {
         }
     }
 
-    async fn start_ready(&self) -> Result<(), BufferError> {
+    fn start_ready(&self) -> Result<(), BufferError> {
         let inner = &self.inner;
-        let free = inner.options.max_tasks.saturating_sub(self.running());
+        let mut free = inner.options.max_tasks.saturating_sub(self.running());
         if free == 0 {
             return Ok(());
         }
         inner.parts.storage.require_room()?;
         let now = inner.parts.buffer.now();
-        let ready = inner.parts.buffer.next_runnable(now, free)?;
-        let starts = ready.into_iter().map(|local| self.start(local));
-        // All to their end, also when one fails: a start that is dropped half-way would have counted a try.
-        futures::future::join_all(starts).await.into_iter().collect()
+        // Those that wait for memory have their slots and are among these still.
+        let ready = inner.parts.buffer.next_runnable(now, inner.options.max_tasks)?;
+        for local in ready {
+            if free == 0 {
+                break;
+            }
+            let cancel = CancellationToken::new();
+            let run = Running { lease: local.task.lease, cancel: cancel.clone() };
+            let Some(slot) = Slot::take(self, &local.task.id, run) else { continue };
+            free -= 1;
+            let agent = self.clone();
+            tokio::spawn(async move {
+                if let Err(error) = agent.start(local, cancel).await {
+                    tracing::error!(%error, "no task could be started");
+                    // With its slot, or the next look would come at once.
+                    tokio::time::sleep(REFUSED).await;
+                }
+                drop(slot);
+            });
+        }
+        Ok(())
     }
 
-    async fn start(&self, local: LocalTask) -> Result<(), BufferError> {
+    /// Waits for memory, counts the try and runs it. While it waits nothing is counted: a kill, a stop and a new lease cost
+    /// it nothing.
+    async fn start(&self, local: LocalTask, cancel: CancellationToken) -> Result<(), BufferError> {
         let inner = &self.inner;
-        let (id, lease) = (local.task.id.clone(), local.task.lease);
-        let cancel = CancellationToken::new();
-        let Some(slot) = Slot::take(self, &id, Running { lease, cancel: cancel.clone() }) else { return Ok(()) };
+        let (id, lease) = (&local.task.id, local.task.lease);
+        let _share = if local.task.has_tries_left() {
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Ok(()),
+                () = inner.drain.cancelled() => return Ok(()),
+                share = inner.parts.share_of_memory(&local.task) => Some(share),
+            }
+        } else {
+            None
+        };
         // The try is counted on disk before it begins.
-        match inner.parts.buffer.start_try(&id, lease).await {
+        match inner.parts.buffer.start_try(id, lease).await {
             Ok(local) => {
-                let agent = self.clone();
-                tokio::spawn(async move { agent.run(local, cancel, slot).await });
+                self.run(local, cancel).await;
                 Ok(())
             }
-            Err(error) => {
-                drop(slot);
-                match error {
-                    // A task that ended its host each time gets here without having failed by itself.
-                    BufferError::NoTriesLeft { tries, .. } => {
-                        let reason = format!(
-                            "given up after {tries} tries: the host ended in the middle of each, the last time too"
-                        );
-                        copies::clear(&inner.parts, &id).await;
-                        self.finish(&local, Outcome::Failed { reason }, None).await
-                    }
-                    // It was cancelled or given to another between the look and the start.
-                    BufferError::StaleLease { .. }
-                    | BufferError::Transition { .. }
-                    | BufferError::NoSuchTask { .. } => Ok(()),
-                    other => Err(other),
-                }
+            // A task that ended its host each time gets here without having failed by itself.
+            Err(BufferError::NoTriesLeft { tries, .. }) => {
+                let reason =
+                    format!("given up after {tries} tries: the host ended in the middle of each, the last time too");
+                copies::clear(&inner.parts, id).await;
+                self.finish(&local, Outcome::Failed { reason }, None).await
             }
+            // It was cancelled or given to another between the look and the start.
+            Err(error) if is_over(&error) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
-    async fn run(&self, local: LocalTask, cancel: CancellationToken, slot: Slot) {
+    async fn run(&self, local: LocalTask, cancel: CancellationToken) {
         let inner = &self.inner;
         inner.parts.changed.notify_waiters();
         let task = &local.task;
@@ -127,14 +153,19 @@ impl Agent {
             }
             _ => {}
         }
-        drop(slot);
     }
 
     /// What follows the end of a try.
-    async fn follow(&self, local: &LocalTask, end: TryEnd) -> Result<(), BufferError> {
+    pub(super) async fn follow(&self, local: &LocalTask, end: TryEnd) -> Result<(), BufferError> {
         match end {
             TryEnd::Over { outcome, raw_artifact } => self.finish(local, outcome, raw_artifact).await,
             TryEnd::Retry { reason, after } => self.again(local, reason, after).await,
+            TryEnd::Unfinished { reason, after } => self.go_on(local, reason, after).await,
+            TryEnd::NoMemory { reason } => {
+                let (_, notes) = self.after_uncounted(reason, Some(MEMORY_AGAIN));
+                let (id, lease) = (&local.task.id, local.task.lease);
+                self.inner.parts.buffer.step_task(id, lease, Event::Interrupt, notes).await.map(drop)
+            }
             // Who cancelled the run ends the record too.
             TryEnd::Cancelled => Ok(()),
             TryEnd::Interrupted => {
@@ -180,6 +211,29 @@ impl Agent {
         inner.parts.buffer.finish_task(result).await?;
         inner.pusher.wake();
         Ok(())
+    }
+
+    /// After a try that ended unfinished. One that came further is not counted; any other is one that failed.
+    async fn go_on(&self, local: &LocalTask, reason: String, asked: Option<Duration>) -> Result<(), BufferError> {
+        let (id, lease) = (&local.task.id, local.task.lease);
+        let (back, notes) = self.after_uncounted(reason.clone(), asked);
+        match (self.inner.parts.buffer.spare_try(id, lease, notes).await?, back) {
+            (None, _) => self.again(local, reason, asked).await,
+            (Some(spared), Some(wait)) => self.hand_back(&spared, reason, wait).await,
+            (Some(_), None) => Ok(()),
+        }
+    }
+
+    /// When a task goes on whose try is not counted, and the wait if that is long enough to give the task back.
+    fn after_uncounted(&self, reason: String, asked: Option<Duration>) -> (Option<Duration>, StepNotes) {
+        // As after a first try: those before it are no measure.
+        let (wait, back) = match after_failure(&Backoff::default(), 1, u32::MAX, asked, rand::random()) {
+            AfterFailure::TryAgain(wait) => (wait, None),
+            AfterFailure::HandBack(wait) => (wait, Some(wait)),
+            AfterFailure::GiveUp => (Duration::ZERO, None),
+        };
+        let not_before = self.inner.parts.buffer.now().saturating_add(millis(wait));
+        (back, StepNotes { reason: Some(reason), not_before: Some(not_before) })
     }
 
     async fn again(&self, local: &LocalTask, reason: String, asked: Option<Duration>) -> Result<(), BufferError> {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::{CliError, Context};
 use crate::config::{FILE_NAME, template};
 use crate::failure::Exit;
+use crate::platform;
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Arguments {}
@@ -39,7 +40,9 @@ pub(super) fn command(context: &Context, _arguments: &Arguments) -> Result<Exit,
     let mut overrides = context.overrides.clone();
     overrides.file = Some(file.clone());
     let loaded = crate::config::load(&environment, &overrides)?;
-    make_folder(&loaded.config.storage.path)?;
+    // What the host will keep there (pages, payloads, results) is its owner's alone.
+    let data = &loaded.config.storage.path;
+    platform::private_folder(data).map_err(|error| failed("make the folder", data, &error))?;
     make_folder(&loaded.config.plugins.folder)?;
     let done = Done {
         config_file: file.display().to_string(),

@@ -1,6 +1,6 @@
 //! `start`: `run` in the background. It returns when the host answers, or tells why it did not come up.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -34,7 +34,7 @@ struct Started {
 pub(super) async fn command(context: &Context) -> Result<Exit, CliError> {
     let loaded = context.load()?;
     let storage = &loaded.config.storage.path;
-    fs::create_dir_all(storage).map_err(|error| {
+    platform::private_folder(storage).map_err(|error| {
         CliError::new(Exit::Missing, format!("the data folder {} cannot be made: {error}", storage.display()))
             .with_help("choose another in `storage.path`")
     })?;
@@ -104,7 +104,7 @@ fn open_log(path: &Path) -> io::Result<File> {
     if fs::metadata(path).is_ok_and(|log| log.len() > LOG_BYTES) {
         fs::rename(path, path.with_extension("log.1"))?;
     }
-    OpenOptions::new().create(true).append(true).open(path)
+    platform::append_private(path)
 }
 
 fn spawn(context: &Context, log: &File) -> io::Result<Box<dyn process_wrap::std::ChildWrapper>> {

@@ -48,7 +48,7 @@ pub(super) async fn command(context: &Context, arguments: &Arguments) -> Result<
                 Exit::Failed,
                 format!("the host (process {}) still finishes its tasks after 2 minutes", file.pid),
             )
-            .with_help("it ends when they do; `buddy-host stop --now` interrupts them"));
+            .with_help("`buddy-host stop --now` ends it by force; its tasks go on at the next start"));
         }
         end_by_force(&file)?;
         if !ended_within(file.pid, NOW_TIME).await {

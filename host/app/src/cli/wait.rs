@@ -114,12 +114,7 @@ async fn watch(client: &Client, id: &str, bar: &ProgressBar) -> Result<TaskView,
             && asked.as_ref() != Some(&question.key)
         {
             bar.suspend(|| {
-                tell(&format!(
-                    "question: {}\nhelp: `buddy-host task answer {} {} ANSWER`",
-                    question.text,
-                    render::tasks::short_id(&task.id),
-                    question.key
-                ));
+                tell(&render::tasks::question(&task.id, question));
             });
             asked = Some(question.key.clone());
         }

@@ -73,14 +73,16 @@ pub(super) fn check(config: &Config, values: &Values) -> Result<Vec<String>, Con
     let at_once = (allowed - HOST_MEMORY - browser) / plugin.max(1);
     if u64::from(resources.max_tasks) > at_once {
         let sentence = format!(
-            "of the {} tasks of `resources.max_tasks` at most {at_once} run at once, because each may take              `tasks.memory_mib` ({} MiB) of `resources.max_memory_gb` ({}); the others wait for memory",
+            "of the {} tasks of `resources.max_tasks` at most {at_once} run at once, because each may take \
+             `tasks.memory_mib` ({} MiB) of `resources.max_memory_gb` ({}); the others wait for memory",
             resources.max_tasks, config.tasks.memory_mib, resources.max_memory_gb,
         );
         warn(&["resources.max_tasks", "tasks.memory_mib", "resources.max_memory_gb"], sentence);
     }
     if resources.temp_storage_gb < SMALL_STORAGE {
         let sentence = format!(
-            "`resources.temp_storage_gb` is under {SMALL_STORAGE} GB, which one browser's profile and a download can take:              the host will often pause"
+            "`resources.temp_storage_gb` is under {SMALL_STORAGE} GB, which one browser's profile and a download can take: \
+             the host will often pause"
         );
         warn(&["resources.temp_storage_gb"], sentence);
     }

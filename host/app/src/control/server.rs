@@ -296,7 +296,7 @@ fn body<T: DeserializeOwned>(bytes: Result<Bytes, BytesRejection>) -> Result<T, 
     let bytes = bytes.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             ApiError::new(ErrorCode::TooLarge, "the request is larger than 8 MiB")
-                .with_help("put the data into a file and let the input name it")
+                .with_help("split the input into several tasks, or let the task fetch the data itself")
         } else {
             ApiError::new(ErrorCode::Invalid, "the request broke off")
         }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::table::{facts, line, printable, table, text};
 use super::{Screen, json, units};
-use crate::control::views::{LogLine, ProgressView, ResultView, TaskView};
+use crate::control::views::{LogLine, ProgressView, QuestionView, ResultView, TaskView};
 use jiff::Timestamp;
 
 /// Characters of an id in a list: enough to be unambiguous among thousands, and any prefix is accepted.
@@ -79,6 +79,12 @@ pub fn show(task: &TaskView, now: Timestamp, width: u16) -> String {
 /// One line of a log.
 pub fn log_line(line: &LogLine) -> String {
     format!("{} {:<5} {}\n", line.at.strftime("%H:%M:%S"), line.level, printable(&line.message))
+}
+
+/// A question that a task waits for an answer to, and how to give it. Its words are the plugin's.
+pub fn question(task: &str, question: &QuestionView) -> String {
+    let (key, text) = (printable(&question.key), printable(&question.text));
+    format!("question: {text}\nhelp: `buddy-host task answer {} {key} ANSWER`", short_id(task))
 }
 
 /// What a progress bar says beside its figures.

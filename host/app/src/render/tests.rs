@@ -191,3 +191,14 @@ fn the_doctors_report() {
     insta::assert_snapshot!("doctor", doctor::report(&found, 100));
     insta::assert_snapshot!("doctor_json", serde_json::to_string_pretty(&found).unwrap());
 }
+
+#[test]
+fn a_question_brings_no_commands_for_the_terminal() {
+    let question = QuestionView {
+        key: "go\u{1b}]0;x\u{7}".to_owned(),
+        text: "May\u{1b}[2J I\u{202e}?".to_owned(),
+        choices: Vec::new(),
+    };
+    let shown = tasks::question("0191a2b3-c4d5", &question);
+    assert_eq!(shown, "question: May[2J I?\nhelp: `buddy-host task answer 0191a2b3-c go]0;x ANSWER`");
+}

@@ -62,6 +62,12 @@ fn init_writes_a_file_that_doctor_reads_and_a_second_init_keeps_it() {
     let written = std::fs::read_to_string(program.path().join("buddy.yaml")).unwrap();
     assert_eq!(written, buddy_host::config::template());
     assert!(program.path().join("buddy-data").is_dir() && program.path().join("plugins").is_dir());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(program.path().join("buddy-data")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "what will be kept there is its owner's alone");
+    }
     program.write("buddy.yaml", "agent:\n  name: mine\n");
     let second = program.run(&["--init"]);
     assert_eq!(second.code, 0, "{}", second.all());

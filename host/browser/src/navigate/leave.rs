@@ -3,11 +3,13 @@
 //! What a document leaves behind in its tab would otherwise show in the next: `sessionStorage`, the window's name, the
 //! history; and while it is being left it can still act, by `beforeunload` and `pagehide`, timers, a redirect or a
 //! download that it starts. So its scripts are switched off first, then it loses its listeners (Chromium switches the
-//! scripts on again for a document that is on its way out), then the tab forgets, then it goes.
+//! scripts on again for a document that is on its way out), then the tab forgets, then it goes. Downloads that it has
+//! started end with it, and their files are deleted.
 //!
 //! What stays: what belongs to the context (cookies, `localStorage`, caches), the `sessionStorage` of origins that the
 //! tab has been to since it was last blank and that are in no frame of it now, and windows that the document opened,
-//! which hold on to the tab as their opener.
+//! which hold on to the tab as their opener; and a download that it asked for and whose answer has not come yet: Chromium
+//! does not tell of it before that, so it counts as one of the next document.
 
 use chromiumoxide::cdp::browser_protocol::page::{FrameId, NavigateParams, ResetNavigationHistoryParams};
 use futures::future::join_all;
@@ -50,6 +52,7 @@ impl Page {
         } else {
             self.leave_unscripted(&frames, deadline).await?;
         }
+        self.state().drop_downloads();
         Ok(Navigation {
             url: BLANK.to_owned(),
             status: None,

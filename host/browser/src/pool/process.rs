@@ -133,7 +133,8 @@ impl ProcessState {
         } else {
             None
         };
-        let state = PageState::observe(child, root, context.setup(), Arc::clone(&self.counters));
+        let folder = context.download_folder();
+        let state = PageState::observe(child, root, context.setup(), folder, Arc::clone(&self.counters));
         {
             let mut pages = lock(&self.pages);
             pages.retain(|_, page| page.strong_count() > 0);

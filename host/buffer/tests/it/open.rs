@@ -24,6 +24,17 @@ async fn the_session_is_born_with_the_folder_and_stays() {
     assert_ne!(other.session(), &session);
 }
 
+#[cfg(unix)]
+#[test]
+fn the_folder_is_its_owners_alone_wherever_it_lies() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let root = tempfile::tempdir().unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let options = quickly(&root);
+    let (_buffer, _) = Buffer::open(&options).unwrap();
+    assert_eq!(fs::metadata(&options.folder).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
 #[test]
 fn q18_a_folder_in_use_is_refused_with_the_process_that_has_it() {
     let (root, buffer) = fresh(&TestClock::default());

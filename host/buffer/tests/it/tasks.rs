@@ -1,7 +1,7 @@
 //! Tasks and results: from pulled to pushed.
 
 use buddy_buffer::{Buffer, BufferError, LogLevel, LogLine, StepNotes, Taken};
-use buddy_router::{DigestSpec, Event, Lease, State, TaskId};
+use buddy_router::{DigestSpec, Event, Lease, Outcome, State, TaskId, TaskResult};
 
 use crate::kit::{TestClock, fresh, options, success, task};
 
@@ -173,6 +173,74 @@ async fn a_backed_off_task_waits_for_its_time_and_starts_again() {
     let again = buffer.start_try(&wanted.id, Lease(1)).await.unwrap();
     assert_eq!((again.task.tries, again.task.not_before), (2, None));
     assert!(buffer.next_runnable(99, 1).unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn only_a_try_that_kept_something_new_is_spared_and_only_as_often_as_it_does() {
+    let clock = TestClock::default();
+    let (root, buffer) = fresh(&clock);
+    let id = task(1, 1).id;
+    buffer.take_task(task(1, 1)).await.unwrap();
+    let notes = || StepNotes { reason: Some("it goes on".to_owned()), not_before: Some(70) };
+    let keeps = async |buffer: &Buffer, name: &str| buffer.save_checkpoint(&id, name, b"{}".to_vec()).await.unwrap();
+
+    // It keeps one page after the other, in more tries than it has.
+    for page in 0..5 {
+        assert_eq!(buffer.start_try(&id, Lease(1)).await.unwrap().task.tries, 1);
+        keeps(&buffer, &format!("page-{page}")).await;
+        let spared = buffer.spare_try(&id, Lease(1), notes()).await.unwrap().unwrap();
+        assert_eq!((spared.task.state, spared.task.tries, spared.task.not_before), (State::Assigned, 0, Some(70)));
+    }
+    // A try that only writes again what was there is none that came further.
+    buffer.start_try(&id, Lease(1)).await.unwrap();
+    keeps(&buffer, "page-0").await;
+    assert_eq!(buffer.spare_try(&id, Lease(1), notes()).await.unwrap(), None);
+    let counted = buffer.task(&id).unwrap().unwrap().task;
+    assert_eq!((counted.state, counted.tries), (State::Running, 1), "nothing was written");
+
+    // What a try kept that a kill ended is not the next one's, and the kill stays counted.
+    keeps(&buffer, "page-5").await;
+    drop(buffer);
+    let (buffer, _) = Buffer::open(&options(&root, &clock)).unwrap();
+    buffer.interrupt_all().await.unwrap();
+    assert_eq!(buffer.start_try(&id, Lease(1)).await.unwrap().task.tries, 2);
+    assert_eq!(buffer.spare_try(&id, Lease(1), notes()).await.unwrap(), None);
+    keeps(&buffer, "page-6").await;
+    let late = buffer.spare_try(&id, Lease(2), notes()).await;
+    assert!(matches!(late, Err(BufferError::StaleLease { .. })), "{late:?}");
+}
+
+#[tokio::test]
+async fn the_checkpoints_of_a_dead_letter_are_there_for_its_retry_and_go_with_its_record_or_its_success() {
+    let clock = TestClock::at(1);
+    let (_root, buffer) = fresh(&clock);
+    let failed = |task: &buddy_router::Task| TaskResult {
+        outcome: Outcome::Failed { reason: "given up".to_owned() },
+        ..success(task, "")
+    };
+    let kept = |number: u128| buffer.checkpoints(&task(number, 1).id, "").unwrap().len();
+    for number in [1, 2] {
+        let one = task(number, 1);
+        buffer.take_task(one.clone()).await.unwrap();
+        buffer.start_try(&one.id, Lease(1)).await.unwrap();
+        buffer.save_checkpoint(&one.id, "page-1", b"{}".to_vec()).await.unwrap();
+        let seq = buffer.finish_task(failed(&one)).await.unwrap();
+        buffer.acknowledge(vec![seq]).await.unwrap();
+        assert_eq!(kept(number), 1);
+    }
+    // A person retries one of them.
+    buffer.take_task(task(1, 2)).await.unwrap();
+    assert_eq!(buffer.start_try(&task(1, 2).id, Lease(2)).await.unwrap().task.tries, 1);
+    assert_eq!(kept(1), 1);
+    let seq = buffer.finish_task(success(&task(1, 2), "{}")).await.unwrap();
+    buffer.acknowledge(vec![seq]).await.unwrap();
+    assert_eq!((kept(1), kept(2)), (0, 1));
+
+    clock.set(1 + buffer.limits().keep_finished_ms);
+    assert_eq!(buffer.sweep().await.unwrap().tasks, 2);
+    assert_eq!(kept(2), 0);
+    let left: u64 = buffer.stats().unwrap().records.iter().map(|(_, count)| count).sum();
+    assert_eq!(left, 2, "only schema and session are left");
 }
 
 #[tokio::test]

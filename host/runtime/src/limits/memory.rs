@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 
-/// What all plugins of a host may hold together, beside the bound of each run. The host counts in it what else it has
-/// running.
+/// What all runs of a host may hold together, beside the bound of each. The host counts in it what else it has running.
 ///
 /// Called on the thread that runs a plugin, at each growth of its memory: it must be quick and must not wait.
 pub trait SharedMemory: Debug + Send + Sync {

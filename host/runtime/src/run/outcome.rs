@@ -58,7 +58,8 @@ pub enum Failure {
     /// The plugin crashed or broke a bound; the sentence says how.
     #[error("{0}")]
     Trapped(String),
-    /// All plugins together hold what they may, and this one needed more: the host's own sentence.
+    /// All plugins together hold what they may, and this one needed more: the host's own sentence. The try failed for what
+    /// others hold, so it should not be counted against the task.
     #[error("{0}")]
     NoMemory(String),
     /// The plugin returned what is no result.
@@ -81,8 +82,8 @@ pub enum Failure {
 
 impl Failure {
     /// Whether another try may succeed. Crashes and broken bounds come from the plugin and its input, which stay the
-    /// same; a deadline may have been the network's fault, and memory that others hold comes back. `Cancelled` and `Shutdown` are no failures of the task: the
-    /// caller decides what they mean.
+    /// same; a deadline may have been the network's fault, and memory that others hold comes back. `Cancelled` and
+    /// `Shutdown` are no failures of the task: the caller decides what they mean.
     pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Retryable { .. } | Self::Deadline(_) | Self::NoMemory(_) | Self::Host(_))
     }

@@ -91,6 +91,24 @@ async fn p2_what_all_runs_hold_together_is_bounded_and_its_end_may_pass() {
 }
 
 #[tokio::test]
+async fn questions_are_answered_while_runs_hold_all_memory_and_have_a_bound_of_their_own() {
+    let shared = Arc::new(Together { bound: 0, held: AtomicUsize::new(0), most: AtomicUsize::new(0) });
+    let mut config = config();
+    config.memory = Some(Arc::clone(&shared) as Arc<dyn SharedMemory>);
+    let runtime = Runtime::new(&config).unwrap();
+    // To load it is to ask it to describe itself.
+    let plugin = testing(&runtime).await;
+    // More of them than are answered at once.
+    let asked = (0..20).map(|_| in_time(runtime.estimate(&plugin, "noop", "null")));
+    for answer in futures::future::join_all(asked).await {
+        assert_eq!(answer.unwrap().seconds, 1);
+    }
+    let refused = in_time(runtime.run(&plugin, request("noop", "null"))).await;
+    assert_eq!(refused.result.unwrap_err().code(), "no-memory");
+    assert_eq!(shared.most.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
 async fn p2_a_plugin_that_needs_more_than_its_limit_to_start_does_not_start() {
     let mut request = request("noop", "null");
     request.limits.memory = 1 << 16;

@@ -59,6 +59,8 @@ pub enum Effect {
     SetAside {
         /// Its place.
         seq: u64,
+        /// Its task.
+        task: TaskId,
         /// Why.
         reason: String,
     },
@@ -181,7 +183,11 @@ impl Machine {
             Err(PushError::Refused { reason }) => match after_refusal(batch.len()) {
                 AfterRefusal::Alone => batch
                     .into_iter()
-                    .map(|known| Effect::SetAside { seq: known.item.seq, reason: reason.clone() })
+                    .map(|Known { item, .. }| Effect::SetAside {
+                        seq: item.seq,
+                        task: item.result.task,
+                        reason: reason.clone(),
+                    })
                     .collect(),
                 AfterRefusal::Halve(first) => self.halve(batch, first),
             },
@@ -212,7 +218,7 @@ impl Machine {
             Reconciled::Stale => {
                 Effect::Supersede { seq, reason: "a failure under a lease that another agent has now".to_owned() }
             }
-            Reconciled::Deleted => Effect::SetAside { seq, reason: "task deleted".to_owned() },
+            Reconciled::Deleted => Effect::SetAside { seq, task: item.result.task, reason: "task deleted".to_owned() },
             Reconciled::PushAgain { .. } => {
                 // Reconciled from a read, so there is one; a changed task is read again, but not for ever.
                 if let Some(present) = present

@@ -232,8 +232,13 @@ impl Pusher {
             match effect {
                 Effect::Clear { task, .. } => self.versions.forget(task),
                 Effect::Supersede { seq, reason } => tracing::info!(seq, reason, "a result was superseded"),
-                Effect::SetAside { seq, reason } => {
-                    tracing::warn!(seq, reason, "a result was set aside: `buddy-host status` counts it");
+                Effect::SetAside { seq, task, reason } => {
+                    tracing::warn!(
+                        seq,
+                        task = task.short(),
+                        reason,
+                        "a result can never be delivered: this host's buffer keeps it, and whoever needs it submits the task again"
+                    );
                 }
             }
         }
@@ -247,7 +252,7 @@ impl Pusher {
                 match effect {
                     Effect::Clear { .. } => {}
                     Effect::Supersede { seq, reason } => drop(tx.supersede(seq, &reason)?),
-                    Effect::SetAside { seq, reason } => drop(tx.set_aside(seq, &reason)?),
+                    Effect::SetAside { seq, reason, .. } => drop(tx.set_aside(seq, &reason)?),
                 }
             }
             Ok(())

@@ -155,7 +155,7 @@ fn q13_one_bad_document_of_fifty_is_set_aside_and_forty_nine_land() {
         for effect in machine.committed(service.commit(&batch)) {
             match effect {
                 Effect::Clear { .. } => cleared += 1,
-                Effect::SetAside { seq, reason } => aside.push((seq, reason)),
+                Effect::SetAside { seq, reason, .. } => aside.push((seq, reason)),
                 Effect::Supersede { .. } => panic!("nobody else finished anything"),
             }
         }

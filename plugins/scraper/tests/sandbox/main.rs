@@ -170,6 +170,35 @@ async fn runs_that_share_one_place_all_come_to_their_end() {
 }
 
 #[tokio::test]
+async fn a_long_crawl_moves_to_a_new_context_in_time_so_that_a_worn_out_browser_can_end() {
+    let site = Site::new();
+    let below: Vec<String> = (0..1_100).map(|i| format!("/{i}")).collect();
+    site.page("/", Kind::Plain, &below.iter().map(String::as_str).collect::<Vec<_>>());
+    for path in &below {
+        site.page(path, Kind::Plain, &[]);
+    }
+    // With one place less than it has pages at once, so that some wait for a tab when the context changes.
+    site.places(2);
+    let input = json!({ "follow": { "max_depth": 1, "max_pages": 1_101 }, "concurrency": 3 });
+    let output = scrape(&site, &crawl(&input)).await.unwrap();
+    assert_eq!(output["stats"]["succeeded"], 1_101, "{}", output["stats"]);
+    assert_eq!(output["failures"], json!([]));
+    assert!(site.visits().values().all(|visits| *visits == 1));
+    assert_eq!((site.contexts(), site.open_contexts(), site.open_pages()), (3, 0, 0));
+}
+
+#[tokio::test]
+async fn a_run_of_a_few_seconds_fetches_pages_all_the_same() {
+    let (runtime, plugin) = loaded().await;
+    let site = wide();
+    let mut request = request(&site, &crawl(&json!({})));
+    // What a fixed reserve of ten seconds would leave nothing of.
+    request.limits.wall = Duration::from_secs(10);
+    let outcome = tokio::time::timeout(PATIENCE, runtime.run(&plugin, request)).await.expect("it hangs");
+    assert!(!site.visits().is_empty(), "{:?}", outcome.result);
+}
+
+#[tokio::test]
 async fn a_run_that_is_killed_goes_on_from_its_pages_and_ends_with_the_same_output() {
     let undisturbed = scrape(&wide(), &crawl(&json!({}))).await.unwrap();
 

@@ -47,6 +47,7 @@ struct State {
     visits: Mutex<BTreeMap<String, usize>>,
     robots_reads: AtomicUsize,
     contexts: AtomicUsize,
+    open_contexts: AtomicUsize,
     open: AtomicUsize,
     most_open: AtomicUsize,
     /// Tabs opened so far.
@@ -68,6 +69,7 @@ impl Site {
             visits: Mutex::default(),
             robots_reads: AtomicUsize::new(0),
             contexts: AtomicUsize::new(0),
+            open_contexts: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             most_open: AtomicUsize::new(0),
             tabs: AtomicUsize::new(0),
@@ -103,6 +105,10 @@ impl Site {
 
     pub(crate) fn contexts(&self) -> usize {
         self.0.contexts.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn open_contexts(&self) -> usize {
+        self.0.open_contexts.load(Ordering::SeqCst)
     }
 
     pub(crate) fn open_pages(&self) -> usize {
@@ -176,6 +182,7 @@ impl http::Http for Site {
 impl browser::Browser for Site {
     async fn open(&self, _: browser::ContextOptions) -> Answer<Arc<dyn browser::BrowserContext>> {
         self.0.contexts.fetch_add(1, Ordering::SeqCst);
+        self.0.open_contexts.fetch_add(1, Ordering::SeqCst);
         Ok(Arc::new(Window { site: self.clone(), born: *self.0.deaths.borrow(), killed: AtomicBool::new(false) }))
     }
 }
@@ -185,6 +192,12 @@ struct Window {
     /// Deaths before this browser began.
     born: u32,
     killed: AtomicBool,
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        self.site.0.open_contexts.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 #[async_trait]

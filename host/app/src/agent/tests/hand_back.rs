@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use buddy_buffer::{LocalTask, Taken};
+use buddy_buffer::{BufferError, LocalTask, Taken};
 use buddy_router::{Lease, State, Task};
 use buddy_sync::{AssignmentEvent, Versioned};
 
@@ -180,6 +180,31 @@ async fn a_hand_back_that_landed_unseen_and_was_heard_as_a_loss_does_not_leave_t
     tokio::join!(async { handed.await.unwrap() }, news);
     rig.coordinator.offline.store(false, Ordering::SeqCst);
     went_back_and_comes_again(&rig, &old.value).await;
+}
+
+#[tokio::test]
+async fn a_task_that_came_again_while_its_hand_back_failed_can_still_be_lost() {
+    let rig = rig(&[]).await;
+    let (local, old) = running(&rig).await;
+    let (after, keeper) = gate();
+    rig.coordinator.script([Write::AfterAndLost(after)]);
+    let handed = rig.agent.hand_back(&local, "a long wait".into(), HOUR);
+    let news = async {
+        keeper.reached.await.unwrap();
+        let again = rig.alter(&old.value, |present| rig.assigned(present)).await;
+        hear(&rig, [held(&again)]).await;
+        // It cannot be read back.
+        rig.coordinator.offline.store(true, Ordering::SeqCst);
+        keeper.go.send(()).unwrap();
+    };
+    let (handed, ()) = tokio::join!(handed, news);
+    assert!(matches!(handed, Err(BufferError::StaleLease { found: Lease(2), .. })), "{handed:?}");
+    assert_eq!(rig.state(&old.value), Some(State::Assigned));
+    rig.coordinator.offline.store(false, Ordering::SeqCst);
+
+    rig.give_away(&old.value).await;
+    hear(&rig, [AssignmentEvent::Lost(old.value.id.clone())]).await;
+    assert_eq!((rig.state(&old.value), checkpoints(&rig, &old.value)), (Some(State::Cancelled), 0));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod coordinator;
 mod copies;
+mod digests;
 mod hand_back;
 mod leases;
 mod routing;
