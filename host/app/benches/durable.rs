@@ -82,7 +82,10 @@ fn start(runtime: &Runtime, folder: &std::path::Path) -> Host {
     std::fs::create_dir(folder.join("plugins")).unwrap();
     std::fs::copy(component, folder.join("plugins/testing.wasm")).unwrap();
     let file = folder.join("buddy.yaml");
-    std::fs::write(&file, "resources: { max_tasks: 64 }\n").unwrap();
+    // The no-op takes a few hundred KiB: with the usual promise of 256 MiB for each task only some thirty run at once, and
+    // the rest of the thousand wait for memory.
+    let settings = "resources: { max_tasks: 256, max_memory_gb: 8 }\ntasks: { memory_mib: 16 }\n";
+    std::fs::write(&file, settings).unwrap();
     let overrides = Overrides { file: Some(file), ..Overrides::default() };
     let loaded = load(&Environment::of_process().unwrap(), &overrides).unwrap();
     runtime.block_on(Host::start(loaded.config)).unwrap()

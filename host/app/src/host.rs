@@ -337,7 +337,8 @@ impl Host {
             max_wait: Duration::from_secs(config.sync.interval_seconds.into()),
         };
         let pusher =
-            Pusher::new(buffer.clone(), Arc::clone(&coordinator), policy, config.sync.retry_failed, versions.clone());
+            Pusher::new(buffer.clone(), Arc::clone(&coordinator), policy, config.sync.retry_failed, versions.clone())
+                .telling(Arc::clone(&parts.changed));
         let identity = Identity { name, session: buffer.session().clone(), boot: BootId(rand::random()) };
         let options = AgentOptions {
             max_tasks: config.resources.max_tasks as usize,

@@ -66,6 +66,7 @@ pub struct Pusher {
     retry_failed: bool,
     versions: Versions,
     wake: Arc<Notify>,
+    landed: Arc<Notify>,
     status: watch::Sender<PushStatus>,
 }
 
@@ -93,7 +94,15 @@ impl Pusher {
         versions: Versions,
     ) -> Self {
         let status = watch::Sender::new(PushStatus::default());
-        Self { buffer, coordinator, policy, retry_failed, versions, wake: Arc::default(), status }
+        let (wake, landed) = (Arc::default(), Arc::default());
+        Self { buffer, coordinator, policy, retry_failed, versions, wake, landed, status }
+    }
+
+    /// Tells `landed` of each batch once its results can be read: whoever waits for a task's end looks again then.
+    #[must_use]
+    pub fn telling(mut self, landed: Arc<Notify>) -> Self {
+        self.landed = landed;
+        self
     }
 
     /// Something was put into the outbox.
@@ -200,6 +209,7 @@ impl Pusher {
                             trouble: None,
                             latency: Some(began.elapsed()),
                         });
+                        self.landed.notify_waiters();
                     }
                     machine.committed(answer.map(|_| ()))
                 }

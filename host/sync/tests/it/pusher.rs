@@ -1,12 +1,14 @@
 //! The pusher over a real buffer and the embedded coordinator.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use buddy_buffer::StepNotes;
 use buddy_router::batch::BatchPolicy;
 use buddy_router::{Event, State};
 use buddy_sync::push::{Pusher, Versions};
 use buddy_sync::{Coordinator, change};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::support::{Bench, assigned, bench, session, success, until};
@@ -47,6 +49,23 @@ async fn results_land_and_leave_the_outbox_whether_their_version_is_known_or_not
     assert!(pusher.status().last_success.is_some());
     stop.cancel();
     running.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_waits_for_a_result_is_told_once_it_can_be_read() {
+    let bench = bench();
+    let task = finish(&bench, 1).await;
+    let landed = Arc::new(Notify::new());
+    let pusher = pusher(&bench).telling(Arc::clone(&landed));
+    let (told, reader) = (landed.notified(), bench.coordinator.clone());
+    let looks = async {
+        told.await;
+        reader.task(&task.id).await.unwrap().unwrap().value.state
+    };
+    let both = async { tokio::join!(looks, pusher.flush()) };
+    let (state, flushed) = tokio::time::timeout(Duration::from_secs(10), both).await.expect("nobody was told");
+    flushed.unwrap();
+    assert_eq!(state, State::Succeeded);
 }
 
 #[tokio::test]
