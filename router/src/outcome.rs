@@ -58,7 +58,7 @@ pub struct TaskResult {
     pub started: UnixMs,
     /// When it ended, by the agent's clock: for people, never compared.
     pub finished: UnixMs,
-    /// The raw result before the digest, kept on the agent.
+    /// The raw result before the digest, kept on the agent, also when the digest failed.
     pub raw_artifact: Option<String>,
 }
 

@@ -165,17 +165,20 @@ impl Api {
     /// Bytes of what an input refers to.
     async fn size_of(&self, kind: Kind, value: &str) -> u64 {
         let coordinator = self.agent.coordinator();
-        match kind {
-            Kind::Artifact => self.agent.parts().artifacts.describe(value).await.map_or(0, |known| known.size),
+        let artifact = match kind {
+            Kind::Artifact => value.to_owned(),
             Kind::TaskResult => {
                 let Ok(id) = coordinator.find(value).await else { return 0 };
-                match coordinator.result(&id).await.ok().flatten().map(|result| result.outcome) {
-                    Some(Outcome::Succeeded { body: Body::Inline(text) }) => text.len() as u64,
-                    Some(Outcome::Succeeded { body: Body::Artifact { size, .. } }) => size,
-                    _ => 0,
+                let Ok(Some(result)) = coordinator.result(&id).await else { return 0 };
+                match (result.outcome, result.raw_artifact) {
+                    (Outcome::Succeeded { body: Body::Inline(text) }, _) => return text.len() as u64,
+                    (Outcome::Succeeded { body: Body::Artifact { size, .. } }, _) => return size,
+                    (Outcome::Failed { .. }, Some(raw)) => raw,
+                    (Outcome::Failed { .. }, None) => return 0,
                 }
             }
-        }
+        };
+        self.agent.parts().artifacts.describe(&artifact).await.map_or(0, |known| known.size)
     }
 
     /// What the coordinator knows of a task and, while this host holds it, what the buffer knows better.
@@ -343,6 +346,17 @@ impl HostApi for Api {
                 (None, Some(_)) => "BUFFER BROKEN".to_owned(),
             }
         };
+        // To the end of this run, so that it is not missed; later `doctor` finds the folder.
+        let status = match parts.buffer.folder_set_aside() {
+            None => status,
+            Some(aside) => {
+                let joint = if status.contains(": ") { "; " } else { ": " };
+                let folder = aside.path.display();
+                format!(
+                    "{status}{joint}the earlier queue could not be read and lies in {folder}; this host began with an empty one"
+                )
+            }
+        };
         let disk = parts.storage.used().map_err(failed)?.total();
         let now = parts.buffer.now();
         let facts = StatusFacts {
@@ -364,7 +378,8 @@ impl HostApi for Api {
     async fn submit(&self, request: SubmitRequest) -> Result<SubmitReply, ApiError> {
         let coordinator = self.agent.coordinator();
         if self.agent.is_draining() {
-            return Err(ApiError::new(ErrorCode::Unavailable, "the host is stopping and takes no more tasks"));
+            return Err(ApiError::new(ErrorCode::Conflict, "the host is stopping and takes no more tasks")
+                .with_help("start it again when it has ended: `buddy-host start`"));
         }
         let room = self.agent.parts().storage.require_any_room();
         room.map_err(|error| ApiError::new(ErrorCode::Unavailable, error.to_string()))?;
@@ -515,10 +530,20 @@ impl HostApi for Api {
 
     async fn cancel(&self, id: &str) -> Result<TaskView, ApiError> {
         let cancel = |task: &Task| {
-            if task.state.is_final() {
+            // What was asked for is so.
+            if task.state == State::Cancelled {
                 return Ok(None);
             }
-            change::cancel(task, "cancelled by a person".to_owned()).map(Some).map_err(failed)
+            let short = task.id.short();
+            let mut next = change::cancel(task, "cancelled by a person".to_owned()).map_err(|step| {
+                ApiError::new(ErrorCode::Conflict, format!("task {short} cannot be cancelled: it is {}", step.from))
+                    .with_help(format!("`buddy-host task show {short}` tells how it ended"))
+            })?;
+            // The coordinator hears of tries with their result only.
+            let local = self.agent.parts().buffer.task(&task.id).map_err(failed)?;
+            let begun = local.filter(|local| local.task.lease == task.lease).map_or(0, |local| local.task.tries);
+            next.tries = next.tries.max(begun);
+            Ok(Some(next))
         };
         self.alter(id, cancel).await
     }
@@ -548,6 +573,11 @@ impl HostApi for Api {
     async fn plugins(&self) -> Result<Vec<PluginView>, ApiError> {
         let plugins = &self.agent.parts().plugins;
         let mut views: Vec<PluginView> = plugins.plugins().iter().map(|plugin| self.plugin_view(plugin)).collect();
+        views.extend(plugins.refused().iter().map(|(plugin, why)| PluginView {
+            state: "refused".to_owned(),
+            reason: Some(why.clone()),
+            ..self.plugin_view(plugin)
+        }));
         views.extend(plugins.failures().iter().map(|failure| PluginView {
             name: failure.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
             version: String::new(),

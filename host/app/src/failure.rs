@@ -16,9 +16,10 @@ pub enum Exit {
     Input = 3,
     /// No host is running, or it cannot be reached.
     NoHost = 4,
-    /// Something is missing on this machine: Chromium, a folder, a permission.
+    /// Something is missing on this machine: Chromium, a folder, a permission, room on the disk.
     Missing = 5,
-    /// Refused because of a conflict: a port in use, another host on the same folder, a task in the wrong state.
+    /// Refused because of a conflict: a port in use, another host on the same folder, a task in the wrong state, a
+    /// host that is stopping.
     Conflict = 6,
     /// Ended by Ctrl-C while waiting; what was waited for goes on.
     Interrupted = 130,
@@ -32,8 +33,9 @@ Exit codes:
   2    the command line cannot be understood
   3    the configuration or an input is wrong
   4    no host is running, or it cannot be reached
-  5    something is missing on this machine: Chromium, a folder, a permission
-  6    a conflict: a port in use, another host on the same folder, a task in the wrong state
+  5    something is missing on this machine: Chromium, a folder, a permission, room on the disk
+  6    a conflict: a port in use, another host on the same folder, a task in the wrong state,
+       a host that is stopping
   130  ended by Ctrl-C while waiting; the task goes on";
 
 impl From<Exit> for ExitCode {
@@ -68,7 +70,7 @@ pub fn besides(message: &str, output: &str) -> Option<String> {
 
 impl Explain for crate::config::ConfigError {
     fn exit(&self) -> Exit {
-        Exit::Input
+        if self.is_of_the_machine() { Exit::Missing } else { Exit::Input }
     }
 
     fn help(&self) -> Option<String> {

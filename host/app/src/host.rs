@@ -1,9 +1,11 @@
 //! The assembly of the host: builds the parts in the order in which they need each other, runs them, and takes them down
 //! in the opposite order.
 
+pub mod checks;
 mod loops;
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +16,7 @@ use buddy_egress::{Egress, EgressError, FetchOptions, Fetcher, Proxy, ProxyOptio
 use buddy_router::batch::BatchPolicy;
 use buddy_router::submit::{NewTask, prepare};
 use buddy_router::{AgentName, BootId, IdError};
-use buddy_runtime::{Failure, LoadError, PluginSet, RunLimits, Runtime, RuntimeConfig, RuntimeError, SharedMemory};
+use buddy_runtime::{Failure, LoadError, PluginSet, RunLimits, Runtime, RuntimeError, SharedMemory};
 use buddy_sync::embedded::Embedded;
 use buddy_sync::push::{Pusher, Versions};
 use buddy_sync::{Coordinator, CoordinatorError};
@@ -25,10 +27,11 @@ use tokio_util::sync::CancellationToken;
 use crate::agent::{Agent, AgentOptions, Displaced, GrantProblem, Identity, Parts, PluginRights, PluginRun};
 use crate::api::{Api, Stop};
 use crate::artifacts::{ArtifactError, ArtifactStore};
-use crate::config::{Config, Mode};
+use crate::config::Config;
 use crate::control::{ControlError, ControlHandle, ControlServer, HostApi};
 use crate::failure::{Exit, Explain, besides};
 use crate::memory::MemoryBudget;
+use crate::render::one_line;
 use crate::storage::{self, Storage};
 use crate::usage::{Meter, gigabytes};
 use loops::Loops;
@@ -77,6 +80,9 @@ pub enum HostError {
         /// Why.
         source: std::io::Error,
     },
+    /// The plugins folder is a file.
+    #[error("plugins.folder: {path} is a file, not a folder", path = .0.display())]
+    PluginsNoFolder(PathBuf),
     /// The plugins folder cannot be read.
     #[error("the plugins folder {path} cannot be read: {source}")]
     Plugins {
@@ -145,9 +151,12 @@ impl Explain for HostError {
             | Self::Run(Failure::InvalidInput(_) | Failure::UnknownTaskType { .. }, _) => Exit::Input,
             Self::Open(OpenError::InUse { .. }) | Self::Displaced(_) => Exit::Conflict,
             Self::Control(error) => error.exit(),
-            Self::Folder { .. } | Self::Plugins { .. } | Self::Open(_) | Self::Browser(_) | Self::Artifacts(_) => {
-                Exit::Missing
-            }
+            Self::Folder { .. }
+            | Self::PluginsNoFolder(_)
+            | Self::Plugins { .. }
+            | Self::Open(_)
+            | Self::Browser(_)
+            | Self::Artifacts(_) => Exit::Missing,
             _ => Exit::Failed,
         }
     }
@@ -156,6 +165,18 @@ impl Explain for HostError {
         match self {
             Self::NoCloud => Some("set agent.mode to desktop, or leave `--mode cloud` out".to_owned()),
             Self::Control(error) => error.help(),
+            Self::Grant(_) => Some("correct it in the section plugins.grants of buddy.yaml".to_owned()),
+            Self::PluginsNoFolder(_) => Some("set plugins.folder to the folder of the `.wasm` files".to_owned()),
+            Self::Folder { source, .. } => Some(match source.kind() {
+                ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+                    "a file is in its place or above it: move that away, or choose another folder in buddy.yaml"
+                        .to_owned()
+                }
+                _ => "make the folder above it writable, or choose another in buddy.yaml".to_owned(),
+            }),
+            Self::Open(OpenError::Io { .. }) => {
+                Some("make the data folder writable, or choose another in `storage.path`".to_owned())
+            }
             Self::Plugins { .. } => {
                 Some("make the folder and put `.wasm` files into it, or set plugins.folder to another".to_owned())
             }
@@ -188,10 +209,8 @@ pub(crate) async fn parts(config: &Config, buffer: Buffer, plugins: PluginsFrom<
     let limits = limits(config);
     let memory = MemoryBudget::new(gigabytes(config.resources.max_memory_gb));
     let allowed = gigabytes(config.resources.temp_storage_gb);
-    let mut sandbox = RuntimeConfig::with_cache(data.join(storage::COMPILED));
+    let mut sandbox = checks::sandbox(config);
     sandbox.memory = Some(Arc::clone(&memory) as Arc<dyn SharedMemory>);
-    // What the owner allows one plugin is what it can have.
-    sandbox.engine.max_memory = sandbox.engine.max_memory.max(limits.memory);
     let runtime = Runtime::new(&sandbox)?;
     let set = match plugins {
         PluginsFrom::Folder(folder) => PluginSet::load_folder(&runtime, folder)
@@ -302,8 +321,8 @@ impl std::fmt::Debug for Host {
 impl Host {
     /// Builds the parts and begins to work. Ready for commands when this returns.
     pub async fn start(config: Config) -> Result<Self, HostError> {
-        if config.agent.mode == Mode::Cloud {
-            return Err(HostError::NoCloud);
+        if let Some(refusal) = checks::refusals(&config).into_iter().next() {
+            return Err(refusal);
         }
         let name = AgentName::try_from(config.agent.name.clone())?;
         if let Some(project) = &config.firebase.project_id {
@@ -323,9 +342,16 @@ impl Host {
         }
         let parts = Arc::new(parts(&config, buffer.clone(), PluginsFrom::Folder(&config.plugins.folder)).await?);
         for failure in parts.plugins.failures() {
-            tracing::warn!("{failure}");
+            // Names of files are anybody's, and a line break in one must not look like a line of the host's.
+            tracing::warn!("{}", one_line(&failure.to_string()));
         }
         for warning in parts.plugins.warnings() {
+            tracing::warn!("{}", one_line(warning));
+        }
+        for warning in checks::unknown_names(&config, &parts.plugins) {
+            tracing::warn!("{warning}");
+        }
+        if let Some(warning) = checks::missing_browser(&config) {
             tracing::warn!("{warning}");
         }
         let embedded = Embedded::open(buffer.clone())?;
@@ -469,6 +495,7 @@ pub async fn exec(mut config: Config, request: ExecRequest) -> Result<Box<RawVal
             let run = PluginRun {
                 task: &task,
                 task_type: &request.task_type,
+                of_digest: false,
                 input: task.payload.clone(),
                 named: std::collections::BTreeSet::new(),
                 cancel,

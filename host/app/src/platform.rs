@@ -104,6 +104,24 @@ pub fn started_at(pid: u32) -> Option<u64> {
     with_process(pid, sysinfo::Process::start_time)
 }
 
+/// Whether the process that a locked lock file names really is the one that has it, before it is ended by force.
+#[cfg(target_os = "linux")]
+pub fn holds(pid: u32, lock: &Path) -> bool {
+    let Ok(lock) = lock.canonicalize() else { return false };
+    let Ok(open) = std::fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    open.filter_map(Result::ok).any(|file| std::fs::read_link(file.path()).is_ok_and(|path| path == lock))
+}
+
+/// Whether the process that a locked lock file names can be the one that has it, before it is ended by force: it wrote
+/// its number there, so it had started by then.
+#[cfg(not(target_os = "linux"))]
+pub fn holds(pid: u32, lock: &Path) -> bool {
+    let written = std::fs::metadata(lock).and_then(|lock| lock.modified()).ok();
+    let written = written.and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    // The system computes a start from its boot time, which moves by a second when the clock is set.
+    written.zip(started_at(pid)).is_some_and(|(written, started)| started <= written.as_secs() + 2)
+}
+
 /// Ends a process at once, without a chance to tidy up. `false` when there is none or it is not ours.
 pub fn terminate(pid: u32) -> bool {
     with_process(pid, sysinfo::Process::kill).unwrap_or(false)

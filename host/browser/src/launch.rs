@@ -107,8 +107,9 @@ pub fn find_chromium(configured: Option<&Path>) -> Result<PathBuf, BrowserError>
             Ok(path.to_owned())
         } else {
             Err(BrowserError::Unavailable(format!(
-                "the configured browser {} does not exist; correct the path or install one with `{INSTALL_HINT}`",
-                path.display()
+                "the configured browser {} {}; correct the path or install one with `{INSTALL_HINT}`",
+                path.display(),
+                no_file(path)
             )))
         };
     }
@@ -118,13 +119,25 @@ pub fn find_chromium(configured: Option<&Path>) -> Result<PathBuf, BrowserError>
                 Ok(path)
             } else {
                 Err(BrowserError::Unavailable(format!(
-                    "the browser {} that the variable {variable} names does not exist; correct or unset it",
-                    path.display()
+                    "the browser {} that the variable {variable} names {}; correct or unset it",
+                    path.display(),
+                    no_file(&path)
                 )))
             };
         }
     }
     search(std::env::var_os("PATH"), platform::installed_places())
+}
+
+/// What a path is that names no program.
+fn no_file(path: &Path) -> &'static str {
+    if path.is_dir() {
+        "is a folder, not a program"
+    } else if path.exists() {
+        "is no program"
+    } else {
+        "does not exist"
+    }
 }
 
 /// The first browser in the folders of `PATH` and in these places.
@@ -175,7 +188,8 @@ async fn launch_on(
         return Err(BrowserError::Unavailable(format!("{} could not be removed: {error}", port_file.display())));
     }
     let mut command = platform::browser_command(program, arguments(options, profile));
-    command.command_mut().stdout(Stdio::null()).stderr(Stdio::piped());
+    let temporary = platform::TEMPORARY_VARIABLES.iter().map(|name| (name, folder.temporary()));
+    command.command_mut().envs(temporary).stdout(Stdio::null()).stderr(Stdio::piped());
     platform::isolate(&mut command);
     command.wrap(KillOnDrop);
     let mut child = command.spawn().map_err(|error| {
@@ -374,6 +388,9 @@ mod tests {
 
     #[test]
     fn a_missing_browser_names_the_command_that_installs_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = find_chromium(Some(folder.path())).unwrap_err();
+        assert!(error.to_string().contains("is a folder, not a program"), "{error}");
         let error = find_chromium(Some(Path::new("/nonexistent/chromium"))).unwrap_err();
         assert_eq!(error.code(), "unavailable");
         assert!(error.to_string().contains(INSTALL_HINT), "{error}");

@@ -1,9 +1,13 @@
 //! Chromium processes and folders that outlived their owner.
 //!
-//! Every process has a folder of its own under the pool's root: its profile, its downloads and a record of who
-//! owns it. A host that was killed leaves all three behind. [`reap`] runs at the next start: a record whose owner
+//! Every process has a folder of its own under the pool's root: its profile, its downloads, its temporary files and a
+//! record of who owns it. A host that was killed leaves all of them behind. [`reap`] runs at the next start: a record whose owner
 //! is dead names a tree to kill and a folder to delete; a record whose owner lives is not touched. "Dead" means
 //! that no process has that number, or that the one that has it started at another time.
+//!
+//! Chromium keeps a socket among its temporary files, and ends at once when the socket's path is too long for the
+//! operating system. Below a root that is too deep for it the temporary files lie in a short folder of the system's
+//! own place for them, which the record names and which goes with the process's folder.
 //!
 //! Chromium itself leaves a lock in a profile when it is killed; [`clear_stale_lock`] takes that away, and only
 //! when the process it names is dead on this very machine.
@@ -18,6 +22,12 @@ use crate::error::BrowserError;
 use crate::platform;
 
 const RECORD: &str = "process.json";
+
+/// What the names of temporary folders begin with that lie apart: nothing else outside of the root is ever deleted.
+const APART: &str = "buddy-chromium-";
+
+/// The name of a temporary folder that does not.
+const TEMPORARY: &str = "tmp";
 
 /// Start times come from two readings of a clock with a resolution of a second.
 const START_TIME_SLACK_S: u64 = 2;
@@ -40,23 +50,50 @@ struct Record {
     owner: Process,
     /// Leader of the browser's process group; absent until it is started.
     browser: Option<Process>,
+    /// Its temporary folder, where that lies apart.
+    #[serde(default)]
+    apart: Option<PathBuf>,
 }
 
 /// The folder of one Chromium process: recorded while it exists, deleted when dropped.
 #[derive(Debug)]
 pub(crate) struct ProcessFolder {
     path: PathBuf,
+    /// Its temporary folder, where that lies apart.
+    apart: Option<PathBuf>,
+}
+
+/// A folder apart from a process's own, when a socket below that one would have too long a path.
+fn apart(own: &Path) -> Option<PathBuf> {
+    if platform::fits_socket(own) {
+        return None;
+    }
+    let name = format!("{APART}{:016x}", rand::random::<u64>());
+    let places = [std::env::temp_dir(), PathBuf::from("/tmp")];
+    // The record is text.
+    places
+        .into_iter()
+        .map(|place| place.join(&name))
+        .find(|path| path.to_str().is_some() && platform::fits_socket(path))
 }
 
 impl ProcessFolder {
     /// Makes a folder below `root` and records this process as its owner, before anything is started in it.
     pub(crate) fn create(root: &Path) -> io::Result<Self> {
-        let name = format!("chromium-{}-{:016x}", std::process::id(), rand::random::<u64>());
-        let folder = Self { path: root.join(name) };
+        // Short, so that the temporary files seldom lie apart.
+        let path = std::path::absolute(root)?.join(format!("chromium-{:08x}", rand::random::<u32>()));
+        let folder = Self { apart: apart(&path.join(TEMPORARY)), path };
         platform::create_private_folder(&folder.profile())?;
         platform::create_private_folder(&folder.downloads())?;
         folder.write(None)?;
+        // Last: what lies apart is found by the record only.
+        platform::create_new_private_folder(&folder.temporary())?;
         Ok(folder)
+    }
+
+    /// Where Chromium puts its temporary files.
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.apart.clone().unwrap_or_else(|| self.path.join(TEMPORARY))
     }
 
     /// The folder for `--user-data-dir`.
@@ -78,7 +115,7 @@ impl ProcessFolder {
     fn write(&self, browser: Option<Process>) -> io::Result<()> {
         let pid = std::process::id();
         let owner = Process { pid, started: platform::start_time(pid).unwrap_or_default() };
-        let text = serde_json::to_vec(&Record { owner, browser })?;
+        let text = serde_json::to_vec(&Record { owner, browser, apart: self.apart.clone() })?;
         // By rename, so that a kill in between never leaves half a record.
         let draft = self.path.join("process.json.new");
         fs::write(&draft, text)?;
@@ -88,7 +125,7 @@ impl ProcessFolder {
 
 impl Drop for ProcessFolder {
     fn drop(&mut self) {
-        remove_folder(&self.path);
+        remove(&self.path, self.apart.as_deref());
     }
 }
 
@@ -104,7 +141,8 @@ pub(crate) struct Reaped {
 /// Kills the browsers and deletes the folders under `root` whose owner is dead.
 pub(crate) fn reap(root: &Path) -> Reaped {
     let mut reaped = Reaped::default();
-    let entries = match fs::read_dir(root) {
+    // As command lines name it.
+    let entries = match std::path::absolute(root).and_then(fs::read_dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return reaped,
         Err(error) => {
@@ -123,7 +161,7 @@ pub(crate) fn reap(root: &Path) -> Reaped {
             continue;
         }
         reaped.killed += kill_tree(record.browser, &path);
-        remove_folder(&path);
+        remove(&path, record.apart.as_deref());
         reaped.folders += 1;
     }
     if reaped.folders > 0 {
@@ -152,6 +190,19 @@ fn kill_tree(browser: Option<Process>, folder: &Path) -> usize {
         }
     }
     killed
+}
+
+/// Deletes the folder of a process, and before it, as its record is the only trace of it, what lies apart.
+fn remove(path: &Path, apart: Option<&Path>) {
+    if let Some(apart) = apart {
+        // A record that is damaged must not delete what is not ours.
+        if apart.file_name().is_some_and(|name| name.to_string_lossy().starts_with(APART)) {
+            remove_folder(apart);
+        } else {
+            tracing::warn!(folder = %apart.display(), "a browser's record names a folder that is no browser's");
+        }
+    }
+    remove_folder(path);
 }
 
 /// Deletes a folder that a dying browser may still be writing into.

@@ -75,6 +75,43 @@ pub(crate) fn kill_group(pid: u32) {
     }
 }
 
+/// The variables by which a program is told where its temporary files go.
+pub(crate) const TEMPORARY_VARIABLES: &[&str] = if cfg!(windows) { &["TMP", "TEMP"] } else { &["TMPDIR"] };
+
+/// Whether Chromium's socket in this temporary folder has a path that the operating system takes. It is
+/// `org.chromium.Chromium.XXXXXX/SingletonSocket`, where the first part is another one for other brands, in some versions
+/// with a dot before it.
+#[cfg(unix)]
+pub(crate) fn fits_socket(folder: &Path) -> bool {
+    // Bytes of a path, and of what stands behind the folder in it.
+    const LONGEST: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+    const BEHIND: usize = if cfg!(target_os = "linux") {
+        "/.org.chromium.Chromium.XXXXXX/SingletonSocket".len()
+    } else {
+        "/.com.google.chrome.for.testing.XXXXXX/SingletonSocket".len()
+    };
+    folder.as_os_str().len() + BEHIND <= LONGEST
+}
+
+/// Whether Chromium's socket in this temporary folder has a path that the operating system takes: it has none.
+#[cfg(windows)]
+pub(crate) fn fits_socket(_folder: &Path) -> bool {
+    true
+}
+
+/// Makes a folder that must not be there yet, for this user alone.
+#[cfg(unix)]
+pub(crate) fn create_new_private_folder(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().mode(0o700).create(path)
+}
+
+/// Makes a folder that must not be there yet. A user's folders are closed to other users by what they inherit.
+#[cfg(windows)]
+pub(crate) fn create_new_private_folder(path: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(path)
+}
+
 /// Makes a folder and those above it, for this user alone: profiles hold cookies.
 #[cfg(unix)]
 pub(crate) fn create_private_folder(path: &Path) -> std::io::Result<()> {

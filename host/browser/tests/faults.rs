@@ -217,7 +217,7 @@ async fn a_cancelled_task_leaves_neither_page_nor_context() {
     pool.close().await;
 }
 
-/// Not a test by itself: what [`b25_a_killed_host_takes_its_browser_with_it`] starts as a process of its own.
+/// Not a test by itself: what the tests below start as a process of its own.
 #[cfg(unix)]
 #[tokio::test]
 async fn holds_a_browser_until_it_is_killed() {
@@ -230,20 +230,71 @@ async fn holds_a_browser_until_it_is_killed() {
     idle.click("body", &buddy_browser::actions::ClickOptions::default()).await.unwrap();
     busy.goto(&site.url("/page/1"), &GotoOptions::default()).await.unwrap();
     busy.evaluate(None, "setTimeout(() => { for (;;); })", &serde_json::Value::Null).await.unwrap();
-    std::fs::write(std::path::Path::new(&root).join("ready"), "").unwrap();
-    std::future::pending::<()>().await;
+    let root = std::path::Path::new(&root);
+    std::fs::write(root.join("ready"), "").unwrap();
+    while !root.join("end").exists() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    pool.close().await;
+}
+
+/// A program that has a browser with this root, and this place for temporary files, until it is told to end.
+#[cfg(unix)]
+fn host_of_a_browser(root: &std::path::Path, temporary: &std::path::Path) -> tokio::process::Child {
+    tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "holds_a_browser_until_it_is_killed", "--nocapture"])
+        .env("BUDDY_TEST_HELD_ROOT", root)
+        .env("TMPDIR", temporary)
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// How many files and folders lie directly in a folder.
+#[cfg(unix)]
+fn entries(folder: &std::path::Path) -> usize {
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_browser_has_its_temporary_files_in_its_own_folder_or_if_that_is_too_deep_in_one_that_goes_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // Chromium does not start where the path of its socket is too long.
+    let deep = folder.path().join("deep".repeat(30));
+    let cases = [(folder.path().join("b"), 0, false), (deep.clone(), 1, false), (deep.join("again"), 1, true)];
+    for (number, (root, apart, killed)) in cases.into_iter().enumerate() {
+        let temporary = folder.path().join(format!("t{number}"));
+        std::fs::create_dir(&temporary).unwrap();
+        let mut host = host_of_a_browser(&root, &temporary);
+        eventually("the host has a browser", || root.join("ready").exists()).await;
+        assert_eq!(entries(&temporary), apart, "{}", root.display());
+        for entry in std::fs::read_dir(&temporary).unwrap() {
+            use std::os::unix::fs::PermissionsExt as _;
+            let entry = entry.unwrap();
+            assert!(entry.file_name().to_string_lossy().starts_with("buddy-chromium-"), "{entry:?}");
+            assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+            assert!(entries(&entry.path()) > 0, "Chromium uses it");
+        }
+        if killed {
+            host.start_kill().unwrap();
+            host.wait().await.unwrap();
+            // The next start tidies up.
+            let next = buddy_browser::Pool::new(buddy_browser::PoolOptions::new(&root)).await.unwrap();
+            next.close().await;
+        } else {
+            std::fs::write(root.join("end"), "").unwrap();
+            assert!(host.wait().await.unwrap().success());
+        }
+        assert_eq!(entries(&temporary), 0, "{}", root.display());
+    }
 }
 
 #[cfg(unix)]
 #[tokio::test]
 async fn b25_a_killed_host_takes_its_browser_with_it() {
     let folder = tempfile::tempdir().unwrap();
-    let mut host = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "holds_a_browser_until_it_is_killed", "--nocapture"])
-        .env("BUDDY_TEST_HELD_ROOT", folder.path())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut host = host_of_a_browser(folder.path(), &std::env::temp_dir());
     let needle = folder.path().to_string_lossy().into_owned();
     eventually("the host has a browser", || folder.path().join("ready").exists()).await;
     assert!(!processes_with(&needle).is_empty());

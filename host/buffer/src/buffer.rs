@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     Limits,
     error::{BufferError, OpenError, Result},
-    open::{self, OpenReport},
+    open::{self, OpenReport, SetAsideFolder},
     options::{Clock, Options},
     space::FreeSpace,
     store::Store,
@@ -40,6 +40,7 @@ struct Inner {
     limits: Arc<Limits>,
     clock: Clock,
     session: SessionId,
+    set_aside: Option<SetAsideFolder>,
 }
 
 impl fmt::Debug for Buffer {
@@ -87,6 +88,7 @@ impl Buffer {
             limits,
             clock: options.clock.clone(),
             session: report.session.clone(),
+            set_aside: report.set_aside.clone(),
         };
         Ok((Self { inner: Arc::new(inner) }, report))
     }
@@ -94,6 +96,11 @@ impl Buffer {
     /// The session: born with the folder.
     pub fn session(&self) -> &SessionId {
         &self.inner.session
+    }
+
+    /// The folder that could not be read when this one was opened, if there was one.
+    pub fn folder_set_aside(&self) -> Option<&SetAsideFolder> {
+        self.inner.set_aside.as_ref()
     }
 
     /// What is kept at most.

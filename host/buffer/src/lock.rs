@@ -18,8 +18,25 @@ pub(crate) struct Lock {
     _file: File,
 }
 
-/// `NAME.lock` beside the folder.
-pub(crate) fn path(folder: &Path) -> PathBuf {
+/// The process that has a buffer's folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    /// Its number, when the lock file says it. On Windows a locked file cannot be read.
+    pub pid: Option<u32>,
+}
+
+/// Who has this buffer's folder now; nobody, or nobody that can be seen, is `None`. It changes nothing, and does not wait.
+pub fn holder(folder: &Path) -> Option<Holder> {
+    let mut file = File::open(path(folder)).ok()?;
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(Holder { pid: owner(&mut file) }),
+        // Released at once: who opens the folder this very moment waits longer than that.
+        Ok(()) | Err(TryLockError::Error(_)) => None,
+    }
+}
+
+/// The lock file of a buffer's folder: `NAME.lock` beside it.
+pub fn path(folder: &Path) -> PathBuf {
     let mut name = folder.file_name().unwrap_or_default().to_os_string();
     name.push(".lock");
     folder.with_file_name(name)

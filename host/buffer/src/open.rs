@@ -265,16 +265,36 @@ fn is_out_of_files(error: &io::Error) -> bool {
         || matches!(error.raw_os_error(), Some(4)) && cfg!(windows)
 }
 
+/// How the names of the folders begin that were set aside in the place of this one.
+fn broken_name(folder: &Path) -> String {
+    format!("{}.broken-", folder.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// The folders that were set aside because they could not be read and still lie beside `folder`, in the order of their
+/// names. Empty when that cannot be looked at.
+pub fn set_aside_folders(folder: &Path) -> Vec<PathBuf> {
+    let Some(Ok(entries)) = folder.parent().map(std::fs::read_dir) else { return Vec::new() };
+    let begin = broken_name(folder);
+    let named = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&begin));
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(named)
+        .filter(|path| path.is_dir())
+        .collect();
+    found.sort();
+    found
+}
+
 /// Moves the folder to `NAME.broken-SECONDS`, or that with a number behind it.
 fn move_aside(folder: &Path, now: u64) -> io::Result<PathBuf> {
     // Two in one second happen only by hand; more than this, never.
     const NAMES: u32 = 100;
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let begin = broken_name(folder);
     let seconds = now / 1000;
     let free = (0..NAMES)
         .map(|number| match number {
-            0 => folder.with_file_name(format!("{name}.broken-{seconds}")),
-            number => folder.with_file_name(format!("{name}.broken-{seconds}-{number}")),
+            0 => folder.with_file_name(format!("{begin}{seconds}")),
+            number => folder.with_file_name(format!("{begin}{seconds}-{number}")),
         })
         .find(|path| !path.exists())
         .ok_or_else(|| {

@@ -246,6 +246,8 @@ impl Tx<'_> {
         new.task.state = step(&old.task, Event::Start)?;
         new.task.tries = old.task.tries.saturating_add(1);
         new.task.not_before = None;
+        // It told of a wait, which is over.
+        new.task.reason.clear();
         new.started = Some(self.now());
         self.begin_checkpoints(id)?;
         self.save(Some(&old), &new)?;

@@ -52,6 +52,12 @@ async fn read(path: &Path) -> Result<Vec<u8>, String> {
     if meta.is_dir() {
         return Err("this is a folder; name a component (.wasm) in it".into());
     }
+    // Opening a pipe waits for its other end, perhaps for ever.
+    if !meta.is_file() {
+        return Err(
+            "this is no regular file (a pipe, a socket or a device); remove it or put a component (.wasm) there".into(),
+        );
+    }
     if meta.len() > MAX_FILE {
         return Err(format!(
             "it has {} MiB, and a plugin at most {}; build it in release mode and strip it",

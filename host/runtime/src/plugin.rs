@@ -90,6 +90,7 @@ pub struct PluginSet {
     plugins: Vec<Arc<Plugin>>,
     by_task_type: BTreeMap<String, Arc<Plugin>>,
     failures: Vec<LoadError>,
+    refused: Vec<(Arc<Plugin>, String)>,
     warnings: Vec<String>,
 }
 
@@ -133,12 +134,14 @@ impl PluginSet {
     /// Adds a plugin. A name or task type that is taken stays with the one that has it, and a warning says so.
     pub fn add(&mut self, plugin: Arc<Plugin>) {
         if let Some(other) = self.get(plugin.name()) {
-            self.warnings.push(format!(
+            let why = format!(
                 "{} and {} are both named {}, and the second is left out; remove one of them.",
                 other.path().display(),
                 plugin.path().display(),
                 plugin.name()
-            ));
+            );
+            self.warnings.push(why.clone());
+            self.refused.push((plugin, why));
             return;
         }
         for task_type in plugin.manifest().task_types.keys() {
@@ -178,6 +181,11 @@ impl PluginSet {
     /// Files that are no plugins, each with its reason.
     pub fn failures(&self) -> &[LoadError] {
         &self.failures
+    }
+
+    /// Plugins that are left out because their name is taken, each with that reason.
+    pub fn refused(&self) -> &[(Arc<Plugin>, String)] {
+        &self.refused
     }
 
     /// What the owner should know, as sentences.

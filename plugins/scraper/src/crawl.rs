@@ -37,7 +37,11 @@ pub(crate) enum Outcome {
     /// A page, and the links on it that may be followed, in document order.
     Page(Box<Page>, Vec<String>),
     /// A page that failed for good.
-    Failed(PageFailure),
+    Failed {
+        failure: PageFailure,
+        /// Whether it may work in a later run.
+        retryable: bool,
+    },
     /// robots.txt forbids it.
     Disallowed,
 }
@@ -78,6 +82,8 @@ pub(crate) struct Crawl {
 
     pages: Vec<Page>,
     failures: Vec<PageFailure>,
+    /// Whether any failure may not be one in a later run.
+    may_work_later: bool,
     stats: Stats,
 }
 
@@ -104,6 +110,7 @@ impl Crawl {
             light_bytes: 0,
             pages: Vec::new(),
             failures: Vec::new(),
+            may_work_later: false,
             stats: Stats::default(),
         };
         for start in &plan.starts {
@@ -170,6 +177,11 @@ impl Crawl {
         (done as u64, known.min(self.max_pages).max(done) as u64)
     }
 
+    /// Whether any of the failures may not be one in a later run.
+    pub(crate) fn may_work_later(&self) -> bool {
+        self.may_work_later
+    }
+
     /// The end: pages, failures, figures (but for those that only the fetching knows).
     pub(crate) fn finish(mut self) -> (Vec<Page>, Vec<PageFailure>, Stats) {
         self.stats.from_cache = self.pages.iter().filter(|page| page.from_cache).count() as u64;
@@ -201,7 +213,8 @@ impl Crawl {
                 self.stats.retries += u64::from(page.attempt.saturating_sub(1));
                 self.fold_page(page, depth, links);
             }
-            Outcome::Failed(failure) => {
+            Outcome::Failed { failure, retryable } => {
+                self.may_work_later |= retryable;
                 self.stats.requested += 1;
                 self.stats.retries += u64::from(failure.attempts.saturating_sub(1));
                 self.fail(failure);

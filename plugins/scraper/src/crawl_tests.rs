@@ -21,12 +21,13 @@ impl Site {
         }
         let url = self.redirects.get(&job.url).unwrap_or(&job.url).clone();
         if self.dead.contains(&url) {
-            return Outcome::Failed(PageFailure {
+            let failure = PageFailure {
                 url: job.url.clone(),
                 code: "connect".into(),
                 reason: "nobody answers".into(),
                 attempts: 3,
-            });
+            };
+            return Outcome::Failed { failure, retryable: true };
         }
         let page = Page {
             requested_url: job.url.clone(),

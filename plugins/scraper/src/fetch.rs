@@ -14,10 +14,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use buddy_plugin::browser::{self, Field, GotoOptions, Navigation, State, WaitUntil};
 use buddy_plugin::serde_json::{Map, Value};
-use buddy_plugin::{Failure, HostError, context, log, progress};
+use buddy_plugin::{ErrorCode, Failure, HostError, context, log, progress};
 use futures::lock::{Mutex, MutexGuard};
 use url::Url;
 
+use crate::begun::{End, Mark};
 use crate::crawl::{Job, Outcome};
 use crate::input::{Input, WaitUntil as InputWait};
 use crate::output::{Page, PageFailure};
@@ -36,6 +37,9 @@ const READINGS: usize = 4;
 
 /// Time that is left for the pages under way when a run ends because its time does, at most; of a short run, a tenth.
 const LAST_MOMENTS: Duration = Duration::from_secs(10);
+
+/// How long a page that was not loaded in time may take to answer at all.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 /// How long a tab may take to leave its page: one that needs longer is busy with the page's own scripts.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -58,10 +62,15 @@ pub(crate) struct Fetcher<'a> {
     time: Duration,
     started: Instant,
     resumed: Cell<u64>,
+    /// The task's try.
+    run: u32,
+    /// Pages that were gone to.
+    fetched: Cell<u32>,
 }
 
 impl<'a> Fetcher<'a> {
     pub(crate) fn new(plan: &'a Plan) -> Self {
+        let task = context::get();
         Self {
             plan,
             saved: Saved::default(),
@@ -71,10 +80,22 @@ impl<'a> Fetcher<'a> {
             demand: Demand::new(plan.input.concurrency as usize),
             suspects: Mutex::new(()),
             stop: RefCell::new(None),
-            time: time_for_pages(context::get().deadline),
+            time: time_for_pages(task.deadline),
             started: Instant::now(),
             resumed: Cell::new(0),
+            run: task.attempt,
+            fetched: Cell::new(0),
         }
+    }
+
+    /// Takes over what earlier runs of the task have left.
+    pub(crate) async fn recall(&self) {
+        self.saved.recall(self.run).await;
+    }
+
+    /// Lets a later try of the task try every page anew.
+    pub(crate) async fn begin_anew(&self) {
+        self.saved.begin_anew().await;
     }
 
     /// Reads the robots.txt of the sites in a wave.
@@ -150,14 +171,21 @@ impl<'a> Fetcher<'a> {
             match self.sites.judge(&url) {
                 Verdict::Allowed => {}
                 Verdict::Forbidden => return Some(Outcome::Disallowed),
-                Verdict::Unknown { code, reason } => {
-                    return Some(failed(job, &Fault::page(&code, reason, false), 0));
-                }
+                Verdict::Unknown(fault) => return Some(failed(job, &fault, 0)),
             }
         }
+        let past = self.saved.past(&job.url);
+        if let Some(fault) = past.spent(self.plan.input.retries) {
+            return Some(failed(job, &fault, past.attempts));
+        }
         let host = address::host(&url);
-        let mut suspect = false;
-        let mut attempt = 1;
+        // What was open when the last run ended is among the first, or was marked: see `begun`.
+        let early = self.fetched.replace(self.fetched.get() + 1) < self.plan.input.concurrency;
+        let was_open = self.saved.follows() && (early || past.attempts > 0);
+        let mut suspect = was_open && self.run > 1;
+        let mut attempt = past.attempts + 1;
+        // Those that the host had no place for are not the page's.
+        let mut its_own = past.attempts;
         loop {
             let wait = self.pace.borrow_mut().reserve(&host, Instant::now());
             self.rest(wait).await;
@@ -165,14 +193,31 @@ impl<'a> Fetcher<'a> {
             if self.stopped().is_some() {
                 return None;
             }
+            let mark = Mark { attempt: its_own + 1, run: self.run, alone: suspect, end: End::Open };
+            let mark = (was_open || its_own > 0).then_some(mark);
+            if let Some(mark) = mark {
+                self.saved.mark(&job.url, mark).await;
+            }
             let tried = self.attempt(job, attempt).await;
-            drop(alone);
             let fault = match tried {
                 Ok((page, links)) => return Some(Outcome::Page(Box::new(page), links)),
                 Err(fault) => fault,
             };
+            let decision = retry::decide(&fault, attempt, self.plan.input.retries, chance::number());
+            if let Some(mark) = mark {
+                match decision {
+                    Decision::StopRun => self.saved.mark(&job.url, Mark { end: End::Stopped, ..mark }).await,
+                    Decision::Again(_) if mark.alone => {
+                        self.saved.mark(&job.url, Mark { end: End::Failed, ..mark }).await;
+                    }
+                    // It is kept as a failure, or with the mark of its next try.
+                    Decision::GiveUp | Decision::Again(_) => {}
+                }
+            }
+            drop(alone);
+            its_own += u32::from(fault.reach != Reach::Run);
             suspect |= fault.reach == Reach::Browser;
-            match retry::decide(&fault, attempt, self.plan.input.retries, chance::number()) {
+            match decision {
                 Decision::GiveUp => return Some(failed(job, &fault, attempt)),
                 Decision::StopRun => {
                     self.stop_run(stop(fault));
@@ -309,6 +354,10 @@ impl<'a> Fetcher<'a> {
         page.status = navigation.status;
         page.timed_out = navigation.timed_out;
         page.from_cache = navigation.from_cache;
+        if navigation.timed_out {
+            // Reading would wait as long again for a page that hangs.
+            tab.wait_for(":root", State::Attached, Some(SIGN_OF_LIFE)).await.map_err(hangs)?;
+        }
         if let Some(selector) = &input.wait_for {
             tab.wait_for(selector, State::Attached, Some(self.plan.timeout())).await?;
         }
@@ -426,8 +475,17 @@ fn stop(fault: Fault) -> Failure {
 }
 
 fn failed(job: &Job, fault: &Fault, attempts: u32) -> Outcome {
-    let Fault { code, reason, .. } = fault.clone();
-    Outcome::Failed(PageFailure { url: job.url.clone(), code, reason, attempts })
+    let Fault { code, reason, retryable, .. } = fault.clone();
+    Outcome::Failed { failure: PageFailure { url: job.url.clone(), code, reason, attempts }, retryable }
+}
+
+/// The error of a page that shows no sign of life.
+fn hangs(mut error: HostError) -> HostError {
+    if error.code == ErrorCode::TimedOut {
+        error.message =
+            format!("the page was not loaded in time, and hangs: it did not answer within {SIGN_OF_LIFE:?}");
+    }
+    error
 }
 
 /// What a navigation means that did arrive somewhere.

@@ -2,13 +2,14 @@
 //!
 //! The input ([`Input`]) names pages, or start pages and which links to follow, and what to take from each. The output
 //! ([`Output`]) has the pages in the order of discovery, the failures each with its reason, and figures. A dead page
-//! never fails the run; a run that was killed goes on from its checkpoints and ends with the same output.
+//! never fails the run, only a run of nothing but dead pages fails; a run that was killed goes on from its checkpoints and ends with the same output.
 //!
 //! What decides is apart from what fetches: `crawl` (which page comes next, what is kept), `plan` (checks), `follow`,
-//! `robots`, `retry`, `pace`, `reading`, `tabs` and `bounds` are pure and tested without a host; `fetch`, `shared`,
+//! `robots`, `retry`, `begun`, `pace`, `reading`, `tabs` and `bounds` are pure and tested without a host; `fetch`, `shared`,
 //! `sites`, `saved` and `run` obey them.
 
 mod address;
+mod begun;
 mod bounds;
 mod chance;
 mod crawl;

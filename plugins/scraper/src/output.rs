@@ -130,8 +130,8 @@ pub struct Table {
 pub struct PageFailure {
     /// The address that was asked for.
     pub url: String,
-    /// What kind of fault: `http-status`, `robots`, `robots-unreachable`, `off-host`, `download`, `unsettled`, or a code
-    /// of the host's such as `timed-out`, `dns`, `connect`, `tls`, `redirects`, `policy`, `page-crashed`, `denied`.
+    /// What kind of fault: `http-status`, `robots`, `robots-unreachable`, `off-host`, `download`, `unsettled`,
+    /// `unfinished` (its tries never came to an end), or a code of the host's such as `timed-out`, `dns`, `connect`, `tls`, `redirects`, `policy`, `page-crashed`, `denied`.
     pub code: String,
     /// The reason, as one sentence.
     pub reason: String,

@@ -8,33 +8,42 @@ use buddy_plugin::{Failure, log, progress};
 use futures::{StreamExt, stream};
 use url::Url;
 
-use crate::address;
 use crate::crawl::{Crawl, Job};
 use crate::fetch::Fetcher;
 use crate::output::{Output, PageFailure};
 use crate::pace;
 use crate::plan::Plan;
+use crate::{address, bounds};
+
+/// Reasons that are told when every page failed.
+const REASONS: usize = 3;
 
 /// Does the task.
 ///
 /// # Errors
 /// Retryable when the run was stopped from outside (cancelled, out of time, no browser to be had now): a later try goes
 /// on from the checkpoints. Permanent when the host has no browser at all, or its owner has granted none of the pages.
-/// Pages that fail are no error.
+/// Pages that fail are no error, unless all do: then it is retryable if any of them may work later, and permanent else.
 pub(crate) async fn run(plan: &Plan) -> Result<Output, Failure> {
     let started = Instant::now();
     let fetcher = Fetcher::new(plan);
     let crawl = RefCell::new(Crawl::new(plan));
+    fetcher.recall().await;
     let result = crawl_all(plan, &fetcher, &crawl).await;
     fetcher.close().await;
     result?;
-    let (pages, failures, mut stats) = crawl.into_inner().finish();
+    let crawl = crawl.into_inner();
+    let may_work_later = crawl.may_work_later();
+    let (pages, failures, mut stats) = crawl.finish();
     stats.resumed = fetcher.resumed();
     stats.duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    if pages.is_empty()
-        && let Some(reason) = nothing_granted(&failures)
-    {
-        return Err(Failure::permanent(reason));
+    if stats.succeeded == 0 && !failures.is_empty() {
+        fetcher.begin_anew().await;
+        return Err(match nothing_granted(&failures) {
+            Some(reason) => Failure::permanent(reason),
+            None if may_work_later => Failure::retryable(nothing_scraped(&failures, stats.failed)),
+            None => Failure::permanent(nothing_scraped(&failures, stats.failed)),
+        });
     }
     log::line(log::Level::Info, "scraped")
         .field("pages", stats.succeeded)
@@ -94,6 +103,25 @@ fn nothing_granted(failures: &[PageFailure]) -> Option<String> {
     Some(format!("no page may be opened{others}: {}", first.reason))
 }
 
+/// How many pages failed, and why the first of them did.
+fn nothing_scraped(failures: &[PageFailure], count: u64) -> String {
+    let mut first: Vec<String> = failures
+        .iter()
+        .take(REASONS)
+        .map(|failure| {
+            let mut url = failure.url.clone();
+            bounds::cut(&mut url, bounds::REASON_BYTES);
+            format!("{url}: {}", failure.reason)
+        })
+        .collect();
+    match count.saturating_sub(first.len() as u64) {
+        0 => {}
+        others => first.push(format!("and {others} more")),
+    }
+    let pages = if count == 1 { "the only page failed".to_owned() } else { format!("all {count} pages failed") };
+    format!("{pages}: {}", first.join("; "))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -122,11 +150,24 @@ mod tests {
     }
 
     #[test]
-    fn a_site_whose_robots_txt_cannot_be_read_is_a_failure_of_its_pages_and_not_of_the_run() {
+    fn a_run_of_which_every_page_failed_fails_with_their_number_and_the_first_reasons() {
         let input = from_value(json!({ "urls": ["https://example.com/", "https://example.com/a"], "retries": 0 }));
         let plan = Plan::new(&input.unwrap()).unwrap();
-        let output = futures::executor::block_on(run(&plan)).unwrap();
-        assert_eq!(output.failures.len(), 2);
-        assert!(output.failures.iter().all(|failure| failure.code == "robots-unreachable"));
+        // Outside of a sandbox `http` answers `unavailable`, for good.
+        let failure = futures::executor::block_on(run(&plan)).unwrap_err();
+        assert!(matches!(failure, Failure::Permanent(_)), "{failure}");
+        let reason = failure.to_string();
+        assert!(
+            reason.starts_with("all 2 pages failed: https://example.com/: https://example.com/robots.txt"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn of_many_failures_the_first_three_are_told_and_the_others_counted() {
+        let all = [failure("dns", "a"), failure("dns", "b"), failure("dns", "c"), failure("dns", "d")];
+        let at = "https://example.com/";
+        assert_eq!(nothing_scraped(&all[..1], 1), format!("the only page failed: {at}: a"));
+        assert_eq!(nothing_scraped(&all, 9), format!("all 9 pages failed: {at}: a; {at}: b; {at}: c; and 6 more"));
     }
 }

@@ -24,12 +24,7 @@ pub(crate) enum Policy {
     /// These rules hold; none of them allows everything.
     Rules(Robots),
     /// Nobody knows, so everything is forbidden.
-    Unreachable {
-        /// The fault's code.
-        code: String,
-        /// The reason, as one sentence.
-        reason: String,
-    },
+    Unreachable(Fault),
 }
 
 /// The sites that the run has met.
@@ -56,9 +51,7 @@ impl Sites {
     pub(crate) fn judge(&self, url: &Url) -> Verdict {
         match self.0.borrow().get(&address::origin(url)) {
             None => Verdict::Allowed,
-            Some(Policy::Unreachable { code, reason }) => {
-                Verdict::Unknown { code: code.clone(), reason: reason.clone() }
-            }
+            Some(Policy::Unreachable(fault)) => Verdict::Unknown(fault.clone()),
             Some(Policy::Rules(robots)) => {
                 let allowed = match url.query() {
                     Some(query) => robots.allows(&format!("{}?{query}", url.path())),
@@ -76,10 +69,7 @@ pub(crate) enum Verdict {
     Allowed,
     Forbidden,
     /// The file could not be read.
-    Unknown {
-        code: String,
-        reason: String,
-    },
+    Unknown(Fault),
 }
 
 async fn policy(origin: &str, saved: &Saved, retries: u32) -> Policy {
@@ -103,13 +93,13 @@ async fn policy(origin: &str, saved: &Saved, retries: u32) -> Policy {
             Err(fault) => match retry::decide(&fault, attempt, retries, chance::number()) {
                 Decision::Again(wait) => context::sleep(wait).await,
                 Decision::GiveUp | Decision::StopRun => {
-                    let code = if fault.code == "denied" { fault.code } else { "robots-unreachable".to_owned() };
+                    let code = if fault.code == "denied" { "denied" } else { "robots-unreachable" };
                     let reason = format!(
                         "{origin}/robots.txt cannot be read, so nobody knows what the site allows \
                          (`respect_robots: false` scrapes it all the same): {}",
                         fault.reason
                     );
-                    return Policy::Unreachable { code, reason };
+                    return Policy::Unreachable(Fault::page(code, reason, fault.retryable));
                 }
             },
         }
@@ -141,9 +131,9 @@ mod tests {
         // Outside of a sandbox `http` answers `unavailable`: as good as a dead network.
         futures::executor::block_on(sites.learn([url.clone()].into_iter(), &Saved::default(), 0, 4));
         match sites.judge(&url) {
-            Verdict::Unknown { code, reason } => {
-                assert_eq!(code, "robots-unreachable");
-                assert!(reason.starts_with("https://example.com/robots.txt cannot be read"), "{reason}");
+            Verdict::Unknown(fault) => {
+                assert_eq!(fault.code, "robots-unreachable");
+                assert!(fault.reason.starts_with("https://example.com/robots.txt cannot be read"), "{}", fault.reason);
             }
             other => panic!("{other:?}"),
         }

@@ -84,7 +84,10 @@ fn a_scrape_with_a_digest_gives_the_digest_and_keeps_the_whole_result_here() {
     let yaml = grants(shop.grant()) + "    digest:\n      artifacts: true\n";
     let host = HostBuilder::default().plugin("scraper").plugin("digest").yaml(&yaml).start();
     let digest = format!("data_processing:{}", by_category(&json!({ "result_of": "self", "path": "pages" })));
-    let id = host.submit("web_navigate", &shop.scrape(), &["--digest", &digest]);
+    let mut scrape = shop.scrape();
+    let gone = format!("{}gone", shop.address);
+    scrape["start_urls"].as_array_mut().unwrap().push(json!(gone));
+    let id = host.submit("web_navigate", &scrape, &["--digest", &digest]);
     let task = host.finished(&id, LONG);
     assert_eq!(task["state"], "succeeded", "{task:#}\n{}", host.log());
     assert_eq!(task["digest"], "data_processing");
@@ -98,7 +101,12 @@ fn a_scrape_with_a_digest_gives_the_digest_and_keeps_the_whole_result_here() {
     let raw: Value = serde_json::from_str(&raw).unwrap();
     // 24 articles and the 3 pages that list them; the front page only redirects to the first of these.
     assert_eq!(raw["pages"].as_array().unwrap().len(), 27, "{:#}", raw["stats"]);
-    assert_eq!(raw["failures"], json!([]));
+    assert_eq!(raw["failures"][0]["url"], gone, "{:#}", raw["failures"]);
+
+    // The digest has no word of the page that failed: a person is told of it below.
+    let shown = host.run(&["task", "result", &id]).ok();
+    let told = format!("1 page failed:\n  {gone}: the server answered with status 404\n");
+    assert!(shown.out.ends_with(&told), "{}", shown.out);
 }
 
 #[test]

@@ -62,13 +62,15 @@ pub struct RunProgress {
     buffer: Buffer,
     task: TaskId,
     changed: Arc<Notify>,
+    /// Of the digest's run: its steps are other steps than those of the task's own run.
+    digest: bool,
     last: Mutex<u64>,
 }
 
 impl RunProgress {
     /// For a task; `changed` is told of every report that is kept.
-    pub fn new(buffer: Buffer, task: TaskId, changed: Arc<Notify>) -> Self {
-        Self { buffer, task, changed, last: Mutex::new(0) }
+    pub fn new(buffer: Buffer, task: TaskId, changed: Arc<Notify>, digest: bool) -> Self {
+        Self { buffer, task, changed, digest, last: Mutex::new(0) }
     }
 }
 
@@ -83,7 +85,12 @@ impl Progress for RunProgress {
             }
             *last = now;
         }
-        let report = Report { done, total, message: message.to_owned(), at: now };
+        let message = match (self.digest, message) {
+            (false, message) => message.to_owned(),
+            (true, "") => "digest".to_owned(),
+            (true, message) => format!("digest: {message}"),
+        };
+        let report = Report { done, total, message, at: now };
         if self.buffer.set_progress(&self.task, report) {
             self.changed.notify_waiters();
         }

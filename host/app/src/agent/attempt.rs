@@ -117,6 +117,17 @@ pub(super) async fn attempt(
     }
 }
 
+fn raw_name(task: &Task) -> String {
+    format!("{}/{}", task.id, task.payload_hash)
+}
+
+/// The artifact of the raw result that waits for a digest of it to succeed.
+pub(super) async fn kept_raw_result(parts: &Parts, task: &Task) -> Result<Option<String>, BufferError> {
+    let kept = parts.buffer.kv_get(RAW_RESULTS, &raw_name(task))?;
+    let Some(id) = kept.and_then(|id| String::from_utf8(id).ok()) else { return Ok(None) };
+    Ok(parts.artifacts.describe(&id).await.is_ok().then_some(id))
+}
+
 struct Attempt<'a> {
     parts: &'a Parts,
     coordinator: &'a dyn Coordinator,
@@ -136,28 +147,19 @@ impl Attempt<'_> {
         let outcome = self.success(text).await?;
         // Only now that nothing can send the task back: a try that is repeated digests this raw result. Should the host
         // die before the result is in the outbox, the task runs once more.
-        self.parts.buffer.kv_remove(RAW_RESULTS, &self.raw_name()).await?;
+        self.parts.buffer.kv_remove(RAW_RESULTS, &raw_name(self.task)).await?;
         Ok(TryEnd::Over { outcome, raw_artifact: Some(raw) })
     }
 
     /// The artifact of the raw result: of an earlier try whose digest failed, or of a run now.
     async fn raw_result(&self) -> Result<String, TryEnd> {
-        let buffer = &self.parts.buffer;
-        let name = self.raw_name();
-        if let Some(kept) = buffer.kv_get(RAW_RESULTS, &name)?
-            && let Ok(id) = String::from_utf8(kept)
-            && self.parts.artifacts.describe(&id).await.is_ok()
-        {
+        if let Some(id) = kept_raw_result(self.parts, self.task).await? {
             return Ok(id);
         }
         let text = self.plugin(&self.task.task_type, &self.task.payload, None).await?;
         let id = self.keep("result.json", text.as_bytes()).await?;
-        buffer.kv_set(RAW_RESULTS, &name, id.clone().into_bytes(), Some(RAW_KEPT_MS)).await?;
+        self.parts.buffer.kv_set(RAW_RESULTS, &raw_name(self.task), id.clone().into_bytes(), Some(RAW_KEPT_MS)).await?;
         Ok(id)
-    }
-
-    fn raw_name(&self) -> String {
-        format!("{}/{}", self.task.id, self.task.payload_hash)
     }
 
     async fn success(&self, text: String) -> Result<Outcome, TryEnd> {
@@ -186,6 +188,7 @@ impl Attempt<'_> {
         let run = PluginRun {
             task: self.task,
             task_type,
+            of_digest: raw.is_some(),
             input,
             named,
             cancel: self.cancel.clone(),
@@ -262,7 +265,7 @@ impl Attempt<'_> {
         Ok((value.to_string(), named))
     }
 
-    /// An artifact that holds the result of a task.
+    /// An artifact that holds the result of a task; the raw one of a task whose digest failed.
     async fn result_of(&self, pointer: &str, task: &str) -> Result<String, TryEnd> {
         let unreachable = |error: buddy_sync::CoordinatorError| match error {
             buddy_sync::CoordinatorError::Prefix(error) => TryEnd::failed(format!("{pointer}: {error}")),
@@ -270,15 +273,16 @@ impl Attempt<'_> {
         };
         let id = self.coordinator.find(task).await.map_err(unreachable)?;
         let result = self.coordinator.result(&id).await.map_err(unreachable)?;
-        match result.map(|result| result.outcome) {
-            Some(Outcome::Succeeded { body: Body::Artifact { id, .. } }) => Ok(id),
-            Some(Outcome::Succeeded { body: Body::Inline(text) }) => {
+        match result.map(|result| (result.outcome, result.raw_artifact)) {
+            Some((Outcome::Succeeded { body: Body::Artifact { id, .. } }, _)) => Ok(id),
+            Some((Outcome::Succeeded { body: Body::Inline(text) }, _)) => {
                 // Room on the disk does not come back within seconds.
                 let full =
                     |error: copies::CopyError| TryEnd::Retry { reason: error.to_string(), after: Some(FULL_AGAIN) };
                 copies::make(self.parts, &self.task.id, &text).await.map_err(full)
             }
-            Some(Outcome::Failed { .. }) => {
+            Some((Outcome::Failed { .. }, Some(raw))) => Ok(raw),
+            Some((Outcome::Failed { .. }, None)) => {
                 Err(TryEnd::failed(format!("{pointer}: task {} failed and has no result", id.short())))
             }
             None => Err(TryEnd::failed(format!(

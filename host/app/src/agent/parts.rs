@@ -100,6 +100,8 @@ pub struct PluginRun<'a> {
     pub task: &'a Task,
     /// Which of the plugin's types: the task's own, or its digest's.
     pub task_type: &'a str,
+    /// Whether it is the run of the digest.
+    pub of_digest: bool,
     /// The input, its references resolved.
     pub input: String,
     /// Artifacts that the input names.
@@ -140,7 +142,12 @@ impl Parts {
         let (id, buffer) = (run.task.id.clone(), &self.buffer);
         let mut providers = Providers {
             log: Some(Arc::new(self.log_of(&id))),
-            progress: Some(Arc::new(RunProgress::new(buffer.clone(), id.clone(), Arc::clone(&self.changed)))),
+            progress: Some(Arc::new(RunProgress::new(
+                buffer.clone(),
+                id.clone(),
+                Arc::clone(&self.changed),
+                run.of_digest,
+            ))),
             checkpoint: Some(Arc::new(RunCheckpoint { buffer: buffer.clone(), task: id.clone() })),
             store: Some(Arc::new(RunStore { buffer: buffer.clone(), plugin: plugin.name().to_owned() })),
             artifacts: Some(Arc::new(RunArtifacts::new(self.artifacts.clone(), id.clone(), run.named))),

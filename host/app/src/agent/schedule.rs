@@ -11,7 +11,7 @@ use buddy_router::retry::{AfterFailure, Backoff, after_failure};
 use buddy_router::{Event, Outcome, TaskId, TaskResult};
 use tokio_util::sync::CancellationToken;
 
-use super::attempt::{TryEnd, attempt};
+use super::attempt::{TryEnd, attempt, kept_raw_result};
 use super::{Agent, Running, copies, locked, millis};
 
 /// Longest time between two looks at the buffer: only a safety net, as everything that brings work wakes the loop.
@@ -182,12 +182,23 @@ impl Agent {
     async fn finish(
         &self,
         local: &LocalTask,
-        outcome: Outcome,
-        raw_artifact: Option<String>,
+        mut outcome: Outcome,
+        mut raw_artifact: Option<String>,
     ) -> Result<(), BufferError> {
         let inner = &self.inner;
         let task = &local.task;
         let now = inner.parts.buffer.now();
+        if let (Outcome::Failed { reason }, Some(digest)) = (&mut outcome, &task.digest) {
+            raw_artifact = kept_raw_result(&inner.parts, task).await?;
+            if raw_artifact.is_some() {
+                *reason = format!(
+                    "{reason}; the raw result is kept: to digest it again, submit {} with \"{id}\" in the place of \"self\", as \
+                     in {{\"from\":{{\"result_of\":\"{id}\"}}}}",
+                    digest.task_type,
+                    id = task.id.short()
+                );
+            }
+        }
         match &outcome {
             Outcome::Succeeded { .. } => {
                 tracing::info!(task = task.id.short(), task_type = task.task_type, "succeeded");

@@ -1,20 +1,24 @@
 //! `doctor`: every setting with its source, and whether this machine has what the host needs.
 //!
-//! It changes nothing and needs no running host.
+//! It needs no running host and changes nothing, but that code it had to compile is kept where a host keeps its own.
 
-use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
+use std::{fs, io};
+
+use buddy_runtime::{PluginSet, Runtime};
 
 use super::{CliError, Context, width};
 use crate::config::{Config, Loaded, Mode};
 use crate::control::{Client, ClientError};
-use crate::failure::Exit;
+use crate::failure::{Exit, Explain};
+use crate::host::checks;
 use crate::render;
 use crate::render::doctor::{Check, Report, Verdict};
 use crate::render::units;
+use crate::storage;
 
 /// Time for a browser to say its version; a cold start from a slow disk takes seconds.
 const VERSION_TIME: Duration = Duration::from_secs(20);
@@ -23,16 +27,21 @@ pub(super) async fn command(context: &Context) -> Result<Exit, CliError> {
     // Where it comes from stands in the report.
     let (loaded, _) = context.load_with_note()?;
     let config = &loaded.config;
-    let mut checks = vec![data_folder(config), plugin_folder(config)];
+    // What the configuration says comes first: it decides how the program ends.
+    let mut checks: Vec<Check> = checks::refusals(config).iter().map(|refusal| refused("settings", refusal)).collect();
+    checks.push(data_folder(config));
+    checks.extend(set_aside(config));
+    checks.extend(plugins(config).await);
     if config.agent.mode == Mode::Desktop || config.resources.max_browsers > 0 {
         checks.push(chromium(config).await);
     }
     checks.push(control(config).await);
     checks.push(firebase(config));
     checks.extend(loaded.warnings.iter().map(|warning| check("settings", Verdict::Note, warning.clone())));
+    let exit = checks.iter().map(|check| check.exit).find(|exit| *exit != Exit::Ok);
     let report = report_of(loaded, checks);
     context.print(&report, || render::doctor::report(&report, width()))?;
-    Ok(if report.ok { Exit::Ok } else { Exit::Missing })
+    Ok(exit.unwrap_or(Exit::Ok))
 }
 
 fn report_of(loaded: Loaded, checks: Vec<Check>) -> Report {
@@ -46,11 +55,20 @@ fn report_of(loaded: Loaded, checks: Vec<Check>) -> Report {
 }
 
 fn check(name: &'static str, verdict: Verdict, found: impl Into<String>) -> Check {
-    Check { name, verdict, found: found.into(), help: None }
+    Check { name, verdict, found: found.into(), help: None, exit: Exit::Ok }
+}
+
+fn note(name: &'static str, found: impl Into<String>, help: impl Into<String>) -> Check {
+    Check { help: Some(help.into()), ..check(name, Verdict::Note, found) }
 }
 
 fn wrong(name: &'static str, found: impl Into<String>, help: impl Into<String>) -> Check {
-    Check { name, verdict: Verdict::Wrong, found: found.into(), help: Some(help.into()) }
+    Check { help: Some(help.into()), exit: Exit::Missing, ..check(name, Verdict::Wrong, found) }
+}
+
+/// What another command would end with.
+fn refused(name: &'static str, error: &impl Explain) -> Check {
+    Check { help: error.help(), exit: error.exit(), ..check(name, Verdict::Wrong, error.to_string()) }
 }
 
 /// The folder itself, or the nearest above it that exists: there it will be made.
@@ -63,7 +81,8 @@ fn data_folder(config: &Config) -> Check {
     const HELP: &str = "make it writable, or choose another in `storage.path`";
     let folder = &config.storage.path;
     if folder.exists() && !folder.is_dir() {
-        return wrong(NAME, format!("{} is not a folder", folder.display()), HELP);
+        let found = format!("{} is a file, not a folder", folder.display());
+        return wrong(NAME, found, "name a folder in `storage.path`");
     }
     let Some(place) = existing(folder) else {
         return wrong(NAME, format!("no part of {} exists", folder.display()), HELP);
@@ -90,30 +109,63 @@ fn data_folder(config: &Config) -> Check {
             "`resources.temp_storage_gb` allows {} GB, which is more than is free; the host pauses when the disk is nearly full",
             config.resources.temp_storage_gb
         );
-        Check { help: Some(help), ..check(NAME, Verdict::Note, found) }
+        note(NAME, found, help)
     }
 }
 
-fn plugin_folder(config: &Config) -> Check {
+/// Queues that could not be read, which a host set aside when it started.
+fn set_aside(config: &Config) -> Option<Check> {
+    let folders = buddy_buffer::set_aside_folders(&config.storage.path.join(storage::BUFFER));
+    let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    let found = format!("an earlier one could not be read and was set aside: {}", names.join(", "));
+    let help = "the host began with an empty one, so look whether tasks must be submitted again; what was set aside is \
+                yours to keep or to delete";
+    (!names.is_empty()).then(|| note("queue", found, help))
+}
+
+/// The folder, what in it is no plugin, and names in the configuration that mean nothing with the plugins that are there.
+async fn plugins(config: &Config) -> Vec<Check> {
     const NAME: &str = "plugin folder";
     const HELP: &str = "`scripts/build-plugins` builds the ones that come with the host";
     let folder = &config.plugins.folder;
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
+    if folder.is_file() {
+        // Said already, as what a start says of it.
+        return Vec::new();
+    }
+    let set = match load(config).await {
+        Ok(set) => set,
         Err(error) => {
             let found = format!("{} cannot be read ({error}), so there is nothing to run", folder.display());
-            return Check { help: Some(HELP.to_owned()), ..check(NAME, Verdict::Note, found) };
+            return vec![note(NAME, found, HELP)];
         }
     };
-    let is_plugin = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "wasm");
-    match entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(is_plugin).count() {
-        0 => Check {
-            help: Some(HELP.to_owned()),
-            ..check(NAME, Verdict::Note, format!("{} has no .wasm file", folder.display()))
-        },
+    let mut checks = vec![match set.plugins().len() {
+        0 if set.failures().is_empty() => note(NAME, format!("{} has no .wasm file", folder.display()), HELP),
+        0 => note(NAME, format!("{} has no .wasm file that is a plugin", folder.display()), HELP),
         1 => check(NAME, Verdict::Ok, format!("{} (1 plugin)", folder.display())),
         count => check(NAME, Verdict::Ok, format!("{} ({count} plugins)", folder.display())),
+    }];
+    let failures = set.failures().iter().map(ToString::to_string);
+    let noted = failures.chain(set.warnings().iter().cloned());
+    checks.extend(noted.map(|found| check(NAME, Verdict::Note, found)));
+    let names = checks::unknown_names(config, &set);
+    checks.extend(names.into_iter().map(|found| check("settings", Verdict::Note, found)));
+    checks
+}
+
+/// Loads the plugins as a start does.
+async fn load(config: &Config) -> io::Result<PluginSet> {
+    let folder = &config.plugins.folder;
+    let mut entries = fs::read_dir(folder)?.filter_map(Result::ok).map(|entry| entry.path());
+    // The sandbox is not set up for nothing.
+    if !entries.any(|path| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wasm"))) {
+        return Ok(PluginSet::default());
     }
+    let mut sandbox = checks::sandbox(config);
+    // What a host has compiled is used; no folder is made where none was there.
+    sandbox.cache = sandbox.cache.filter(|cache| cache.is_dir());
+    let runtime = Runtime::new(&sandbox).map_err(io::Error::other)?;
+    PluginSet::load_folder(&runtime, folder).await
 }
 
 async fn chromium(config: &Config) -> Check {
@@ -131,7 +183,15 @@ async fn chromium(config: &Config) -> Check {
         }
     };
     match version(&program).await {
-        Ok(version) => check(NAME, Verdict::Ok, format!("{version} ({})", program.display())),
+        // Edge and Brave are Chromium too, and say their own names.
+        Ok(version) if ["Chrom", "Edge", "Brave"].iter().any(|name| version.contains(name)) => {
+            check(NAME, Verdict::Ok, format!("{version} ({})", program.display()))
+        }
+        Ok(version) => wrong(
+            NAME,
+            format!("{} is no Chromium: asked for its version, it says `{version}`", program.display()),
+            format!("install one with `{}`, or name its program in `browser.path`", buddy_browser::INSTALL_HINT),
+        ),
         Err(reason) => wrong(
             NAME,
             format!("{} does not start: {reason}", program.display()),
@@ -164,22 +224,26 @@ async fn control(config: &Config) -> Check {
                     let found = format!("{} (process {}, port {})", status.status, file.pid, file.port);
                     check(NAME, Verdict::Ok, found)
                 }
-                Err(error) => wrong(NAME, error.to_string(), crate::failure::Explain::help(&error).unwrap_or_default()),
+                Err(error) => refused(NAME, &error),
             };
         }
         Err(ClientError::NoHost { .. }) => {}
-        Err(error) => {
-            return wrong(NAME, error.to_string(), "`buddy-host stop` and start it again");
+        Err(error @ ClientError::Damaged { .. }) => {
+            return note(NAME, error.to_string(), Explain::help(&error).unwrap_or_default());
         }
+        Err(error) => return refused(NAME, &error),
     }
     match (config.control.port, TcpListener::bind((Ipv4Addr::LOCALHOST, config.control.port))) {
         (0, Ok(_)) => check(NAME, Verdict::Ok, "none; it would take a free port"),
         (port, Ok(_)) => check(NAME, Verdict::Ok, format!("none; port {port} is free")),
-        (port, Err(error)) => wrong(
-            NAME,
-            format!("none, and port {port} on 127.0.0.1 cannot be opened: {error}"),
-            "set `control.port` to another port, or to 0 for a free one",
-        ),
+        (port, Err(error)) => Check {
+            exit: if error.kind() == io::ErrorKind::AddrInUse { Exit::Conflict } else { Exit::Missing },
+            ..wrong(
+                NAME,
+                format!("none, and port {port} on 127.0.0.1 cannot be opened: {error}"),
+                "set `control.port` to another port, or to 0 for a free one",
+            )
+        },
     }
 }
 

@@ -10,6 +10,7 @@ use super::{CliError, Context};
 use crate::config::{FILE_NAME, template};
 use crate::failure::Exit;
 use crate::platform;
+use crate::render::printable;
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Arguments {}
@@ -54,7 +55,9 @@ pub(super) fn command(context: &Context, _arguments: &Arguments) -> Result<Exit,
         let what = if done.written { "wrote" } else { "kept " };
         format!(
             "{what}   {}\ndata    {}\nplugins {}\n\nNext: `buddy-host doctor` checks this machine, `buddy-host run` starts the host.\n",
-            done.config_file, done.storage, done.plugins
+            printable(&done.config_file),
+            printable(&done.storage),
+            printable(&done.plugins)
         )
     })?;
     Ok(Exit::Ok)

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::config::{Environment, Loaded, Overrides};
+use crate::config::{Environment, Found, Loaded, Overrides};
 use crate::control::Client;
 use crate::failure::{EXIT_CODES, Exit, Explain};
 use crate::render::{self, printable};
@@ -156,16 +156,49 @@ impl Context {
     fn load_with_note(&self) -> Result<(Loaded, Option<String>), CliError> {
         let environment = environment()?;
         let loaded = crate::config::load(&environment, &self.overrides)?;
-        let note = match self.overrides.file {
-            Some(_) => None,
-            None => render::configuration::note(&loaded, &environment.current_dir),
-        };
+        let note = self.note(&loaded, &environment);
         Ok((loaded, note))
+    }
+
+    fn note(&self, loaded: &Loaded, environment: &Environment) -> Option<String> {
+        match self.overrides.file {
+            Some(_) => None,
+            None => render::configuration::note(loaded, &environment.current_dir),
+        }
+    }
+
+    /// The data folder, for commands that only look for the running host: a fault elsewhere in the configuration is told
+    /// and keeps nobody from looking at the host or stopping it.
+    fn storage(&self) -> Result<PathBuf, CliError> {
+        let environment = environment()?;
+        match crate::config::find_storage(&environment, &self.overrides) {
+            Ok(Found::Whole(loaded)) => {
+                if let Some(note) = self.note(&loaded, &environment).filter(|_| io::stderr().is_terminal()) {
+                    tell(&format!("note: {}", printable(&note)));
+                }
+                Ok(loaded.config.storage.path)
+            }
+            Ok(Found::Part { storage, fault }) => {
+                let folder = storage.display();
+                tell(&printable(&format!("warning: {fault}; the running host is looked for in {folder} all the same")));
+                Ok(storage)
+            }
+            Err(fault) => {
+                let other_way = fault.help().is_none().then_some(
+                    "correct it, or name the data folder of the running host with `--set storage.path=FOLDER`",
+                );
+                let error = CliError::from(fault);
+                Err(match other_way {
+                    Some(help) => error.with_help(help),
+                    None => error,
+                })
+            }
+        }
     }
 
     /// The running host of this configuration.
     fn client(&self) -> Result<Client, CliError> {
-        Ok(Client::find(&self.load()?.config.storage.path)?)
+        Ok(Client::find(&self.storage()?)?)
     }
 
     /// Writes a result: JSON when asked for, else the text.

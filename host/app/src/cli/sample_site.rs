@@ -17,7 +17,8 @@ pub(super) struct Arguments {
 /// Prints the address, then serves until it is interrupted.
 pub(super) async fn run(arguments: Arguments) -> Result<Exit, CliError> {
     let (address, site) = sample_site::serve(arguments.port).await.map_err(|error| {
-        CliError::new(Exit::Conflict, format!("port {} cannot be used: {error}", arguments.port))
+        let exit = if error.kind() == std::io::ErrorKind::AddrInUse { Exit::Conflict } else { Exit::Missing };
+        CliError::new(exit, format!("port {} cannot be used: {error}", arguments.port))
             .with_help("leave `--port` out to take a free one")
     })?;
     let mut out = std::io::stdout();

@@ -9,10 +9,13 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{CliError, Context};
+use super::{CliError, Context, tell};
+use crate::control::views::StatusView;
 use crate::control::{Client, ClientError};
 use crate::failure::Exit;
+use crate::host::checks::missing_browser;
 use crate::platform;
+use crate::render::printable;
 
 /// The log of a host in the background, in its data folder.
 const LOG_FILE: &str = "host.log";
@@ -39,12 +42,19 @@ pub(super) async fn command(context: &Context) -> Result<Exit, CliError> {
             .with_help("choose another in `storage.path`")
     })?;
     let log_path = storage.join(LOG_FILE);
-    if let Some(client) = answering(storage).await? {
-        return report(context, &client, &log_path, true);
+    if let Some((client, status)) = answering(storage).await? {
+        return report(context, &client, &status, &log_path, true);
+    }
+    // The host says so too, in its log, which nobody sees here.
+    if let Some(warning) = missing_browser(&loaded.config) {
+        tell(&printable(&format!("warning: {warning}")));
     }
 
     let mut log = open_log(&log_path)
-        .map_err(|error| CliError::new(Exit::Missing, format!("{} cannot be written: {error}", log_path.display())))?;
+        .map_err(|error| CliError::new(Exit::Missing, format!("{} cannot be written: {error}", log_path.display())))
+        .map_err(|error| {
+            error.with_help("make it writable by this user, or choose another folder in `storage.path`")
+        })?;
     let begin = log.seek(SeekFrom::End(0)).unwrap_or_default();
     let mut child = spawn(context, &log)
         .map_err(|error| CliError::new(Exit::Failed, format!("the host cannot be started: {error}")))?;
@@ -52,10 +62,10 @@ pub(super) async fn command(context: &Context) -> Result<Exit, CliError> {
 
     let deadline = Instant::now() + READY_TIME;
     loop {
-        if let Ok(Some(client)) = answering(storage).await
+        if let Ok(Some((client, status))) = answering(storage).await
             && client.file().pid == child.id()
         {
-            return report(context, &client, &log_path, false);
+            return report(context, &client, &status, &log_path, false);
         }
         match child.try_wait() {
             Ok(Some(status)) => return Err(why_it_ended(status, &log_path, begin)),
@@ -76,21 +86,32 @@ pub(super) async fn command(context: &Context) -> Result<Exit, CliError> {
 }
 
 /// The running host, when there is one that answers.
-async fn answering(storage: &Path) -> Result<Option<Client>, ClientError> {
+async fn answering(storage: &Path) -> Result<Option<(Client, StatusView)>, ClientError> {
     let client = match Client::find(storage) {
         Ok(client) => client,
-        Err(ClientError::NoHost { .. }) => return Ok(None),
+        // One that holds the folder may be about to end; starting will tell.
+        Err(ClientError::NoHost { .. } | ClientError::Damaged { .. } | ClientError::Hidden { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
     match client.status().await {
-        Ok(_) => Ok(Some(client)),
+        Ok(status) => Ok(Some((client, status))),
         // Its number belongs to another process now, or it is about to end; starting will tell.
         Err(ClientError::Unreachable { .. } | ClientError::Refused(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-fn report(context: &Context, client: &Client, log: &Path, already_running: bool) -> Result<Exit, CliError> {
+fn report(
+    context: &Context,
+    client: &Client,
+    status: &StatusView,
+    log: &Path,
+    already_running: bool,
+) -> Result<Exit, CliError> {
+    // Anything more is for a person to know: it is paused, or began with an empty queue.
+    if status.status != "ONLINE" {
+        tell(&printable(&format!("warning: the host is {}", status.status)));
+    }
     let file = client.file();
     let started = Started { pid: file.pid, port: file.port, log: log.display().to_string(), already_running };
     context.print(&started, || {

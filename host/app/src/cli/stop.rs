@@ -1,10 +1,12 @@
 //! `stop`: asks the host to end, and waits until it has.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{CliError, Context, tell};
+use crate::control::client::lock_file;
 use crate::control::file::ControlFile;
 use crate::control::{Client, ClientError};
 use crate::failure::Exit;
@@ -14,6 +16,8 @@ use crate::platform;
 const DRAIN_TIME: Duration = Duration::from_mins(2);
 /// Time for a host that interrupts its tasks; it hands back and flushes within 8 seconds.
 const NOW_TIME: Duration = Duration::from_secs(15);
+/// Time for a host that has told that it ends: it closes the queue and is gone.
+const END_TIME: Duration = Duration::from_secs(2);
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -25,8 +29,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn command(context: &Context, arguments: &Arguments) -> Result<Exit, CliError> {
-    let storage = context.load()?.config.storage.path;
-    let client = Client::find(&storage)?;
+    let storage = context.storage()?;
+    let client = match Client::find(&storage) {
+        Ok(client) => client,
+        Err(ClientError::Hidden { pid: Some(pid), .. }) if arguments.now => {
+            return end_holder(context, pid, &lock_file(&storage)).await;
+        }
+        Err(error) => return Err(error.into()),
+    };
     let file = client.file().clone();
     match client.stop(arguments.now).await {
         Ok(()) => {}
@@ -51,12 +61,38 @@ pub(super) async fn command(context: &Context, arguments: &Arguments) -> Result<
             .with_help("`buddy-host stop --now` ends it by force; its tasks go on at the next start"));
         }
         end_by_force(&file)?;
-        if !ended_within(file.pid, NOW_TIME).await {
-            return Err(CliError::new(Exit::Failed, format!("process {} does not end", file.pid)));
-        }
+        surely_ended(file.pid).await?;
     }
-    context.print(&serde_json::json!({ "stopped": true, "pid": file.pid }), || "stopped\n".to_owned())?;
+    stopped(context, file.pid)
+}
+
+fn stopped(context: &Context, pid: u32) -> Result<Exit, CliError> {
+    context.print(&serde_json::json!({ "stopped": true, "pid": pid }), || "stopped\n".to_owned())?;
     Ok(Exit::Ok)
+}
+
+/// Ends the host that has the data folder's lock and cannot be asked, because `control.json` does not lead to it.
+async fn end_holder(context: &Context, pid: u32, lock: &Path) -> Result<Exit, CliError> {
+    if !platform::holds(pid, lock) {
+        let message = format!("{} names process {pid}, which is not the one that holds it", lock.display());
+        return Err(CliError::new(Exit::Failed, message)
+            .with_help("it was changed by hand; end the process that has this file open"));
+    }
+    // One that is about to end has removed `control.json` already.
+    if ended_within(pid, END_TIME).await {
+        return stopped(context, pid);
+    }
+    tell(&format!("process {pid} cannot be asked and is ended by force; nothing acknowledged is lost"));
+    terminate(pid)?;
+    surely_ended(pid).await?;
+    stopped(context, pid)
+}
+
+async fn surely_ended(pid: u32) -> Result<(), CliError> {
+    if ended_within(pid, NOW_TIME).await {
+        return Ok(());
+    }
+    Err(CliError::new(Exit::Failed, format!("process {pid} does not end")))
 }
 
 fn end_by_force(file: &ControlFile) -> Result<(), CliError> {
@@ -68,10 +104,14 @@ fn end_by_force(file: &ControlFile) -> Result<(), CliError> {
         .with_help("start one with `buddy-host run`"));
     }
     tell(&format!("process {} does not answer and is ended by force; nothing acknowledged is lost", file.pid));
-    if platform::terminate(file.pid) || !platform::is_alive(file.pid) {
+    terminate(file.pid)
+}
+
+fn terminate(pid: u32) -> Result<(), CliError> {
+    if platform::terminate(pid) || !platform::is_alive(pid) {
         Ok(())
     } else {
-        Err(CliError::new(Exit::Missing, format!("process {} cannot be ended: it belongs to another user", file.pid)))
+        Err(CliError::new(Exit::Missing, format!("process {pid} cannot be ended: it belongs to another user")))
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) async fn command(context: &Context, arguments: Arguments) -> Result<E
         max_attempts: arguments.max_attempts,
         waits: arguments.wait,
     };
-    let storage = context.load()?.config.storage.path;
+    let storage = context.storage()?;
     let client = Client::find(&storage)?;
     let reply = client.submit(&request).await?;
     if !reply.created {
@@ -69,7 +69,7 @@ pub(super) async fn command(context: &Context, arguments: Arguments) -> Result<E
 fn digest(text: &str) -> Result<DigestRequest, CliError> {
     let Some((kind, input)) = text.split_once(':').filter(|(kind, _)| !kind.is_empty()) else {
         return Err(CliError::new(Exit::Input, "the digest is not TYPE:JSON or TYPE:@FILE")
-            .with_help("for example --digest 'data_processing:{\"top\": 10}'"));
+            .with_help("for example --digest data_processing:@digest.json; `buddy-host plugin show digest` has an input that works"));
     };
     Ok(DigestRequest { r#type: kind.to_owned(), input: input::read("the digest's input", input)? })
 }

@@ -4,8 +4,8 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 
 use super::{CliError, Context, json, print, wait, width};
-use crate::control::Client;
 use crate::control::views::{AnswerRequest, LogLine, TaskFilter, TaskState, TaskView};
+use crate::control::{Client, ClientError};
 use crate::failure::Exit;
 use crate::render;
 
@@ -131,7 +131,7 @@ async fn logs(context: &Context, client: &Client, id: &str, follow: bool) -> Res
     let mut lines = client.follow(id, 0).await?;
     loop {
         let line = tokio::select! {
-            line = lines.next() => line?,
+            line = lines.next() => line.map_err(|error| host_ended(error, id))?,
             interrupted = tokio::signal::ctrl_c() => {
                 if interrupted.is_err() { std::future::pending::<()>().await; }
                 return Ok(Exit::Interrupted);
@@ -141,6 +141,20 @@ async fn logs(context: &Context, client: &Client, id: &str, follow: bool) -> Res
             Some(line) => log_line(context, &line)?,
             None => return Ok(Exit::Ok),
         }
+    }
+}
+
+/// A log that is followed ends with the host's end; what the task says from then on is read after its next start.
+fn host_ended(error: ClientError, id: &str) -> CliError {
+    match error {
+        ClientError::Unreachable { .. } => {
+            let id = render::tasks::short_id(id);
+            CliError::new(Exit::NoHost, "the host ended or cannot be reached any more, so no more of the log comes")
+                .with_help(format!(
+                    "the task keeps its place: start the host again, then `buddy-host task logs {id} --follow`"
+                ))
+        }
+        other => other.into(),
     }
 }
 

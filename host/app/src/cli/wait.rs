@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::time::Instant;
 
 use super::{CliError, Context, screen, tell};
-use crate::control::views::{ResultView, TaskState, TaskView};
+use crate::control::views::{ResultView, StatusView, TaskState, TaskView};
 use crate::control::{Client, ClientError};
 use crate::failure::Exit;
 use crate::render;
@@ -18,12 +18,24 @@ use crate::render;
 const RETURN_TIME: Duration = Duration::from_secs(20);
 /// Pause between two looks for it.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Pause between two looks whether the host is paused.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+
+/// Bytes of a full result that is read for its failures: more than a plugin may answer unless configured otherwise.
+const MOST_READ: u64 = 64 << 20;
 
 /// Waits until the task is final, prints its result, and ends as the task ended.
 pub(super) async fn for_result(context: &Context, client: Client, storage: &Path, id: &str) -> Result<Exit, CliError> {
     let bar = bar();
+    // Of a pause that is there already before anything else is waited for.
+    let told = match client.status().await {
+        Ok(status) => tell_of_pause(&status, &bar),
+        Err(_) => false,
+    };
     let ended = tokio::select! {
         ended = until_final(client, storage, id, &bar) => Some(ended),
+        // It never ends: a pause is told once.
+        () = until_paused(storage, &bar, told) => None,
         interrupted = tokio::signal::ctrl_c() => {
             // Without a handler for Ctrl-C the wait simply cannot be interrupted this way.
             if interrupted.is_err() { std::future::pending::<()>().await; }
@@ -41,9 +53,39 @@ pub(super) async fn for_result(context: &Context, client: Client, storage: &Path
     outcome(&task)
 }
 
+/// Says that the host does not work, and why; `false` when it works.
+fn tell_of_pause(status: &StatusView, bar: &ProgressBar) -> bool {
+    if status.is_working() {
+        return false;
+    }
+    bar.suspend(|| tell(&format!("the host is {}", status.status)));
+    true
+}
+
+/// Looks from time to time whether the host pauses, and says so once. Never ends.
+async fn until_paused(storage: &Path, bar: &ProgressBar, mut told: bool) {
+    while !told {
+        tokio::time::sleep(ASK_EVERY).await;
+        if let Ok(client) = Client::find(storage)
+            && let Ok(status) = client.status().await
+        {
+            told = tell_of_pause(&status, bar);
+        }
+    }
+    std::future::pending::<()>().await;
+}
+
 /// Prints a result.
 pub(super) fn show(context: &Context, result: &ResultView) -> Result<(), CliError> {
-    context.print(result, || render::tasks::result(result, screen()))
+    context.print(result, || render::tasks::result(result, screen()) + &failures(result).unwrap_or_default())
+}
+
+/// What the full result says of failures, where only its digest is shown. It lies on this computer; one that cannot be
+/// read from here is named all the same.
+fn failures(result: &ResultView) -> Option<String> {
+    let location = result.location.as_ref().filter(|_| result.digested && result.state == TaskState::Succeeded)?;
+    result.bytes.filter(|bytes| *bytes <= MOST_READ)?;
+    render::failures::failures(&std::fs::read(location).ok()?)
 }
 
 /// How this program ends because the task ended so.
@@ -56,7 +98,11 @@ pub(super) fn outcome(task: &TaskView) -> Result<Exit, CliError> {
         Some(why) => format!("task {id} {}: {why}", task.state.as_str()),
         None => format!("task {id} {}", task.state.as_str()),
     };
-    Err(CliError::new(Exit::Failed, message).with_help(format!("`buddy-host task logs {id}` shows what it did")))
+    let logs = format!("`buddy-host task logs {id}` shows what it did");
+    Err(CliError::new(Exit::Failed, message).with_help(match &task.result_location {
+        Some(raw) => format!("the raw result is {raw}; {logs}"),
+        None => logs,
+    }))
 }
 
 /// Invisible unless standard error is a terminal.

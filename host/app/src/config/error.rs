@@ -86,6 +86,16 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
+    /// What was asked for is there and is no file.
+    #[error("{asked_by} names {path}, which is {what}", path = path.display(), what = if *folder { "a folder" } else { "no file" })]
+    NotAFile {
+        /// `--config` or `BUDDY_CONFIG`.
+        asked_by: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// Whether it is a folder.
+        folder: bool,
+    },
     /// A file that is there cannot be read.
     #[error("{path} cannot be read: {source}", path = path.display())]
     Read {
@@ -140,10 +150,35 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
+    /// Whether the machine keeps the file from being read, as by its permissions, and not what stands in it.
+    pub fn is_of_the_machine(&self) -> bool {
+        use std::io::ErrorKind::{FileTooLarge, InvalidData, IsADirectory, NotFound, Other};
+        match self {
+            Self::Read { source, .. } => {
+                !matches!(source.kind(), FileTooLarge | InvalidData | IsADirectory | NotFound | Other)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it stands on the command line.
+    pub(super) fn is_in_an_option(&self) -> bool {
+        match self {
+            Self::Set(_) => true,
+            Self::Unknown { place, .. } | Self::Value { place, .. } => matches!(place, Place::Flag { .. }),
+            _ => false,
+        }
+    }
+
     /// What to do next.
     pub fn help(&self) -> Option<String> {
         match self {
             Self::NotFound { .. } => Some("write one with `buddy-host init`, or correct the path".to_owned()),
+            Self::NotAFile { path, folder: true, .. } => {
+                Some(format!("name the file in it, as in {}", path.join(super::FILE_NAME).display()))
+            }
+            Self::NotAFile { .. } => Some("name a file, as `buddy-host init` writes one".to_owned()),
+            Self::Read { .. } if self.is_of_the_machine() => Some("make it readable by this user".to_owned()),
             Self::Read { .. } | Self::Syntax { .. } => None,
             Self::DotEnvLine { .. } => Some("put a value with spaces or `#` in quotes".to_owned()),
             Self::Unknown { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),

@@ -201,6 +201,7 @@ settings! {
     /// What this host may use of the computer.
     resources: ResourcesConfig {
         /// Browser pages open at the same time. A task whose page has no place waits for one.
+        /// At least 1 on a desktop; 0, no browser at all, is for the cloud role only.
         max_browsers: u32 = Kind::Whole(0, 256), Preset::Whole(10), "MAX_CONCURRENT_BROWSERS";
         /// Memory for the host, its plugins and its browsers together, in GB. The host itself counts as 192 MiB of it.
         /// A task begins when `tasks.memory_mib` of it is free; above it no page is opened and no plugin gets more.

@@ -23,6 +23,9 @@ pub const FILE_NAME: &str = "buddy.yaml";
 /// Bytes of `buddy.yaml` and of `.env` that are read; the file that `init` writes has under 8 KiB.
 const MAX_FILE: u64 = 1 << 20;
 
+/// How the systematic names of variables begin.
+const PREFIX: &str = "BUDDY_";
+
 /// Variables that begin like ours and are no settings.
 const OTHER_VARIABLES: &[&str] = &["BUDDY_CONFIG"];
 
@@ -88,11 +91,11 @@ pub fn load(environment: &Environment, overrides: &Overrides) -> Result<Loaded, 
 }
 
 /// The folder that relative paths start from when there is no file: the user's settings, else the current folder.
-fn home(environment: &Environment) -> PathBuf {
+pub(super) fn home(environment: &Environment) -> PathBuf {
     environment.config_dir.as_ref().map_or_else(|| environment.current_dir.clone(), |dir| dir.join("buddy"))
 }
 
-fn locate(environment: &Environment, overrides: &Overrides) -> Result<Option<PathBuf>, ConfigError> {
+pub(super) fn locate(environment: &Environment, overrides: &Overrides) -> Result<Option<PathBuf>, ConfigError> {
     let variable = environment.variables.get(OsStr::new("BUDDY_CONFIG")).filter(|value| !value.is_empty());
     let asked = match (&overrides.file, variable) {
         (Some(file), _) => Some(("--config", file.clone())),
@@ -101,7 +104,13 @@ fn locate(environment: &Environment, overrides: &Overrides) -> Result<Option<Pat
     };
     if let Some((asked_by, file)) = asked {
         let path: PathBuf = environment.current_dir.join(file).components().collect();
-        return if path.is_file() { Ok(Some(path)) } else { Err(ConfigError::NotFound { asked_by, path }) };
+        return if path.is_file() {
+            Ok(Some(path))
+        } else if path.exists() {
+            Err(ConfigError::NotAFile { asked_by, folder: path.is_dir(), path })
+        } else {
+            Err(ConfigError::NotFound { asked_by, path })
+        };
     }
     Ok([environment.current_dir.join(FILE_NAME), home(environment).join(FILE_NAME)]
         .into_iter()
@@ -109,7 +118,7 @@ fn locate(environment: &Environment, overrides: &Overrides) -> Result<Option<Pat
 }
 
 /// A file's text without a byte order mark; `None` when there is no such file.
-fn read(path: &Path) -> Result<Option<String>, ConfigError> {
+pub(super) fn read(path: &Path) -> Result<Option<String>, ConfigError> {
     let failed = |source| ConfigError::Read { path: path.to_owned(), source };
     let file = match File::open(path) {
         Ok(file) => file,
@@ -214,7 +223,7 @@ struct Stray {
 }
 
 fn stray(name: &str) -> Option<Stray> {
-    if !name.starts_with("BUDDY_") || OTHER_VARIABLES.contains(&name) {
+    if !name.starts_with(PREFIX) || OTHER_VARIABLES.contains(&name) {
         return None;
     }
     let known: Vec<String> = keys::all()
@@ -223,7 +232,12 @@ fn stray(name: &str) -> Option<Stray> {
     if known.iter().any(|other| other == name) {
         return None;
     }
-    Some(Stray { nearest: nearest(name, known.iter().map(String::as_str)) })
+    // What all share says nothing about how near two names are.
+    let own = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
+    let owns: Vec<String> = known.iter().map(|name| own(name)).collect();
+    let near = nearest(&own(name), owns.iter().map(String::as_str));
+    let nearest = near.and_then(|near| known.into_iter().find(|name| own(name) == near));
+    Some(Stray { nearest })
 }
 
 fn apply_dot_env(path: &Path, text: &str, folder: &Path, values: &mut Values) -> Result<(), ConfigError> {
@@ -269,7 +283,7 @@ fn apply_environment(
         // Every name of ours is ASCII, so one that is not text is somebody else's.
         let Some(name) = name.to_str() else { continue };
         let place = Place::Env { name: name.to_owned() };
-        let ours = name.starts_with("BUDDY_") || keys::all().any(|key| key.aliases.contains(&name));
+        let ours = name.starts_with(PREFIX) || keys::all().any(|key| key.aliases.contains(&name));
         if !ours {
             continue;
         }

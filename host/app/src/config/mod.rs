@@ -13,6 +13,7 @@ mod check;
 mod error;
 pub mod keys;
 mod load;
+mod storage;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use keys::{
     ResourcesConfig, StorageConfig, SyncConfig, TasksConfig,
 };
 pub use load::{Environment, FILE_NAME, Overrides, load};
+pub use storage::{Found, find_storage};
 pub use template::template;
 pub use value::{Grant, Grants, LogFormat, LogLevel, Mode, Value};
 

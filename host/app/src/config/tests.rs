@@ -238,7 +238,8 @@ fn grants_are_denied_unless_listed() {
 
 #[test]
 fn an_unknown_variable_of_another_program_is_a_warning_only() {
-    let loaded = Case::new(None, None).env("BUDDY_SYNC_BATCH_SIZ", "3").load().unwrap();
+    let case = Case::new(None, None).env("BUDDY_SYNC_BATCH_SIZ", "3").env("BUDDY_FOO", "1").env("BUDDY_MOD", "x");
+    let loaded = case.load().unwrap();
     insta::assert_snapshot!(loaded.warnings.join("\n"));
 }
 
@@ -275,6 +276,16 @@ fn mistakes_are_told_with_file_line_key_and_the_nearest_name() {
         ("bad value in the environment", Case::new(None, None).env("SYNC_INTERVAL_SECONDS", "0")),
         ("option without a value", Case::new(None, None).set("sync.batch_size")),
         ("option for an unknown key", Case::new(None, None).set("sync.batchsize=1")),
+        ("grants beside the line that `init` wrote", {
+            let grants = "  grants:\n    scraper:\n      checkpoint: true\n";
+            yaml(&template().replace("  grants: {}\n", &format!("  grants: {{}}\n{grants}")))
+        }),
+        ("no browsers", yaml("resources:\n  max_browsers: -1\n")),
+        ("a folder for the file", {
+            let mut case = Case::new(None, None);
+            case.overrides.file = Some(".".into());
+            case
+        }),
         ("named file that is not there", {
             let mut case = Case::new(None, None);
             case.overrides.file = Some("nowhere.yaml".into());
@@ -294,6 +305,43 @@ fn mistakes_are_told_with_file_line_key_and_the_nearest_name() {
     let told = told.join("\n");
     assert!(!told.contains("hush"), "a secret is never echoed");
     insta::assert_snapshot!(told);
+}
+
+#[test]
+fn the_data_folder_is_found_past_a_fault_that_has_nothing_to_do_with_it() {
+    let found = |case: &Case| match find_storage(&case.environment, &case.overrides) {
+        Ok(Found::Part { storage, .. }) => {
+            Some(storage.strip_prefix(case.folder.path()).unwrap().display().to_string())
+        }
+        Ok(Found::Whole(loaded)) => panic!("no fault in {loaded:?}"),
+        Err(_) => None,
+    };
+    let typo = "agent:\n  nam: a\nstorage:\n  path: data\n";
+    assert_eq!(found(&Case::new(Some(typo), None)).as_deref(), Some("data"));
+    assert_eq!(found(&Case::new(Some("agent:\n  nam: a\n"), None)).as_deref(), Some("buddy-data"));
+    assert_eq!(found(&Case::new(Some(typo), Some("LOCAL_DB_PATH=other\n"))).as_deref(), Some("other"));
+    assert_eq!(found(&Case::new(Some(typo), None).env("BUDDY_STORAGE_PATH", "third")).as_deref(), Some("third"));
+    assert_eq!(found(&Case::new(Some(""), Some("no line\nLOCAL_DB_PATH=other\n"))).as_deref(), Some("other"));
+    // Where the file cannot be read the folder can still be named.
+    let broken = "agent:\n  name: \"a\n";
+    assert_eq!(found(&Case::new(Some(broken), None)), None);
+    assert_eq!(found(&Case::new(Some(broken), None).set("storage.path=data")).as_deref(), Some("data"));
+    // Another folder than the host's would be worse than none.
+    for yaml in ["storge:\n  path: data\n", "storage:\n  pth: data\n", "storage:\n  path: []\n"] {
+        assert_eq!(found(&Case::new(Some(yaml), None)), None, "{yaml}");
+    }
+    // A slip on the command line is told to who made it.
+    assert_eq!(found(&Case::new(Some(""), None).set("sync.batchsize=1")), None);
+}
+
+#[test]
+fn a_file_that_this_user_may_not_read_is_no_fault_of_its_content() {
+    let told = |kind: std::io::ErrorKind| {
+        let error = ConfigError::Read { path: "buddy.yaml".into(), source: kind.into() };
+        crate::failure::Explain::exit(&error)
+    };
+    assert_eq!(told(std::io::ErrorKind::PermissionDenied), crate::failure::Exit::Missing);
+    assert_eq!(told(std::io::ErrorKind::InvalidData), crate::failure::Exit::Input);
 }
 
 #[test]

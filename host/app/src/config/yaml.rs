@@ -2,7 +2,7 @@
 //!
 //! Tags, anchors that expand without end, several documents and keys that are not text are refused.
 
-use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, YamlData};
+use saphyr::{LoadableYamlNode, MarkedYaml, Scalar, ScanError, YamlData};
 
 /// A value as it was written, before any check.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,12 +67,48 @@ pub(super) fn parse(text: &str) -> Result<Node, Malformed> {
         return fail(line, "its brackets are nested too deeply");
     }
     let documents = MarkedYaml::load_from_str(text)
-        .map_err(|error| Malformed { line: error.marker().line(), reason: error.info().to_owned() })?;
+        .map_err(|error| Malformed { line: error.marker().line(), reason: reason(text, &error) })?;
     match documents.as_slice() {
         [] => Ok(Node { line: 1, raw: Raw::Null }),
         [document] => convert(document, MAX_DEPTH),
         [_, second, ..] => fail(second.span.start.line(), "a second document begins here; only one is read"),
     }
+}
+
+/// The parser's reason; where it found a key twice, which key, and where the first one is.
+fn reason(text: &str, error: &ScanError) -> String {
+    const TWICE: &str = "duplicated key";
+    if !error.info().contains(TWICE) {
+        return error.info().to_owned();
+    }
+    match first_of(text, error.marker().line()) {
+        Some((name, line)) => {
+            format!("the key `{name}` is there already, in line {line}: merge the two into one, or remove one of them")
+        }
+        None => "a key is there twice: merge the two into one, or remove one of them".to_owned(),
+    }
+}
+
+/// The key on this line, and the line above it that has the same key in the same group, where both can be told by their
+/// indentation.
+fn first_of(text: &str, line: usize) -> Option<(&str, usize)> {
+    let key = |text: &str| -> Option<(usize, String)> {
+        let name = text.trim_start();
+        let indent = text.len() - name.len();
+        let (name, _) = name.split_once(':').filter(|(name, _)| !name.is_empty() && !name.starts_with('#'))?;
+        Some((indent, name.trim_end().trim_matches(['"', '\'']).to_owned()))
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let twice = *lines.get(line.checked_sub(1)?)?;
+    let wanted = key(twice)?;
+    let above = lines.get(..line - 1)?.iter().enumerate().rev();
+    // A line that stands further to the left ends the group.
+    let group = above
+        .filter(|(_, text)| !text.trim().is_empty() && !text.trim_start().starts_with('#'))
+        .take_while(|(_, text)| text.len() - text.trim_start().len() >= wanted.0);
+    let (index, _) = group.into_iter().find(|(_, text)| key(text).as_ref() == Some(&wanted))?;
+    let name = twice.trim_start().split(':').next()?.trim_end().trim_matches(['"', '\'']);
+    Some((name, index + 1))
 }
 
 /// The line on which brackets nest deeper than any configuration does. The parser recurses once for each, so this
@@ -160,7 +196,12 @@ mod tests {
 
     #[test]
     fn a_key_written_twice_is_refused() {
-        assert!(parse("a: 1\na: 2\n").unwrap_err().reason.contains("duplicate"));
+        let told = |text: &str| parse(text).map_err(|malformed| (malformed.line, malformed.reason)).unwrap_err();
+        let (line, reason) = told("p:\n  grants: {}\n\n  # more\n  grants:\n    a: true\n");
+        assert_eq!(line, 5);
+        assert!(reason.starts_with("the key `grants` is there already, in line 2: merge the two"), "{reason}");
+        assert!(told("a: 1\nb:\n  a: 2\na: 3\n").1.contains("`a` is there already, in line 1"));
+        assert!(told("{a: 1, a: 2}\n").1.contains("merge the two"));
     }
 
     #[test]

@@ -43,7 +43,25 @@ pub enum ClientError {
         /// The data folder.
         storage: PathBuf,
     },
-    /// `control.json` is there and cannot be used.
+    /// There is none, and what stands in `control.json` is not what a host writes.
+    #[error("no host is running on {storage}, and control.json in it is damaged: {source}", storage = storage.display())]
+    Damaged {
+        /// The data folder.
+        storage: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// A process has the data folder, and `control.json` does not lead to it.
+    #[error("{} uses {storage} and cannot be asked anything: control.json in it {why}", holder(*pid), storage = storage.display())]
+    Hidden {
+        /// The data folder.
+        storage: PathBuf,
+        /// The process, when its lock says it.
+        pid: Option<u32>,
+        /// What is wrong with `control.json`.
+        why: String,
+    },
+    /// `control.json` is there and the system does not let it be read.
     #[error("control.json in {storage} cannot be read: {source}", storage = storage.display())]
     File {
         /// The data folder.
@@ -69,10 +87,19 @@ pub enum ClientError {
     Refused(ApiError),
 }
 
+/// The lock of a data folder, which tells who has it.
+pub fn lock_file(storage: &Path) -> PathBuf {
+    buddy_buffer::lock_file(&storage.join(crate::storage::BUFFER))
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "a host".to_owned(), |pid| format!("a host (process {pid})"))
+}
+
 impl Explain for ClientError {
     fn exit(&self) -> Exit {
         match self {
-            Self::NoHost { .. } | Self::Unreachable { .. } => Exit::NoHost,
+            Self::NoHost { .. } | Self::Damaged { .. } | Self::Hidden { .. } | Self::Unreachable { .. } => Exit::NoHost,
             Self::File { .. } => Exit::Missing,
             Self::Answer(_) => Exit::Failed,
             Self::Refused(error) => match error.code {
@@ -88,6 +115,15 @@ impl Explain for ClientError {
     fn help(&self) -> Option<String> {
         match self {
             Self::NoHost { .. } => Some("start one with `buddy-host run` (or `buddy-host start`)".to_owned()),
+            Self::Damaged { .. } => Some("the next start replaces it: `buddy-host start`".to_owned()),
+            Self::Hidden { pid: Some(pid), .. } => Some(format!(
+                "when it was started just now wait a moment; else `buddy-host stop --now` ends process {pid}, and its \
+                 tasks go on at the next start"
+            )),
+            Self::Hidden { pid: None, storage, .. } => Some(format!(
+                "when it was started just now wait a moment; else end the process that has {} open",
+                lock_file(storage).display()
+            )),
             Self::File { .. } => Some("it is readable by the user who runs the host only".to_owned()),
             Self::Unreachable { pid, .. } => {
                 Some(format!("look at its log; `buddy-host stop --now` ends process {pid} if it stays silent"))
@@ -110,11 +146,27 @@ pub struct Client {
 impl Client {
     /// Finds the host that runs on this data folder. It is not asked yet.
     pub fn find(storage: &Path) -> Result<Self, ClientError> {
-        match ControlFile::read(storage) {
-            Ok(Some(file)) if file.is_alive() => Ok(Self::new(file)),
-            Ok(_) => Err(ClientError::NoHost { storage: storage.to_owned() }),
-            Err(source) => Err(ClientError::File { storage: storage.to_owned(), source }),
-        }
+        let read = match ControlFile::read(storage) {
+            Ok(Some(file)) if file.is_alive() => return Ok(Self::new(file)),
+            Err(error) if !ControlFile::is_damage(&error) => {
+                return Err(ClientError::File { storage: storage.to_owned(), source: error });
+            }
+            read => read,
+        };
+        // Not by the file alone: it may have been removed or overwritten below a host that runs.
+        let storage = storage.to_owned();
+        let Some(holder) = buddy_buffer::holder(&storage.join(crate::storage::BUFFER)) else {
+            return Err(match read {
+                Ok(_) => ClientError::NoHost { storage },
+                Err(source) => ClientError::Damaged { storage, source },
+            });
+        };
+        let why = match read {
+            Ok(None) => "is missing".to_owned(),
+            Ok(Some(_)) => "is of a host that has ended".to_owned(),
+            Err(error) => format!("is damaged ({error})"),
+        };
+        Err(ClientError::Hidden { storage, pid: holder.pid, why })
     }
 
     fn new(file: ControlFile) -> Self {
@@ -236,8 +288,17 @@ impl Client {
         body: Option<&B>,
     ) -> Result<Response<Incoming>, ClientError> {
         // An empty segment would name another address.
-        if path.iter().any(|segment| segment.is_empty() || matches!(*segment, "." | "..")) {
-            return Err(ClientError::Refused(ApiError::new(ErrorCode::NotFound, "no id or name has this form")));
+        if let Some(segment) = path.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
+            let (kind, list) = if path.first() == Some(&"plugins") {
+                ("name of a plugin", "plugin")
+            } else {
+                ("id of a task", "task")
+            };
+            let message =
+                if segment.is_empty() { format!("the {kind} is empty") } else { format!("`{segment}` is no {kind}") };
+            let error = ApiError::new(ErrorCode::NotFound, message);
+            let error = error.with_help(format!("`buddy-host {list} list` shows what is here"));
+            return Err(ClientError::Refused(error));
         }
         let unsendable = |error: &dyn std::error::Error| ClientError::Answer(error.to_string());
         let bytes = match body {

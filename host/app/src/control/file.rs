@@ -46,6 +46,11 @@ impl ControlFile {
         serde_json::from_str(&text).map(Some).map_err(io::Error::from)
     }
 
+    /// Whether [`read`](Self::read) failed because of what stands in the file, and not of the system.
+    pub fn is_damage(error: &io::Error) -> bool {
+        matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+    }
+
     /// Whether the process that wrote it still runs. Its number may have passed to another process, which then does
     /// not answer on the port with the token; so `true` means "ask it".
     pub fn is_alive(&self) -> bool {
@@ -135,6 +140,8 @@ mod tests {
     fn a_broken_file_is_an_error_not_a_running_host() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(CONTROL_FILE), "{").unwrap();
-        assert!(ControlFile::read(folder.path()).is_err());
+        assert!(ControlFile::is_damage(&ControlFile::read(folder.path()).unwrap_err()));
+        fs::write(folder.path().join(CONTROL_FILE), [0xff, 0]).unwrap();
+        assert!(ControlFile::is_damage(&ControlFile::read(folder.path()).unwrap_err()));
     }
 }

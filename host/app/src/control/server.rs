@@ -121,9 +121,7 @@ impl ControlServer {
             }
             // Left by a killed host: replaced when this one starts to serve.
             Ok(_) => {}
-            Err(error)
-                if error.kind() == io::ErrorKind::InvalidData || error.kind() == io::ErrorKind::UnexpectedEof =>
-            {
+            Err(error) if ControlFile::is_damage(&error) => {
                 tracing::warn!(%error, "control.json is broken and will be replaced");
             }
             Err(source) => {

@@ -18,7 +18,7 @@ use crate::render::units;
 pub struct StatusView {
     /// The agent's name.
     pub agent: String,
-    /// `ONLINE`, `DRAINING`, `DISK FULL`, `PAUSED: ` and the reason, …
+    /// `ONLINE`, `DRAINING`, `DISK FULL`, `PAUSED`, …, and after a colon what there is to say of it.
     pub status: String,
     /// For example `14 hours, 32 minutes`.
     pub uptime: String,
@@ -36,6 +36,14 @@ pub struct StatusView {
     pub last_sync: String,
     /// For example `45ms`; nothing without Firebase.
     pub firebase_latency: Option<String>,
+}
+
+impl StatusView {
+    /// Whether tasks go on: the host neither waits for something nor is broken.
+    pub fn is_working(&self) -> bool {
+        let word = self.status.split(':').next().unwrap_or_default();
+        matches!(word, "ONLINE" | "DRAINING")
+    }
 }
 
 /// The measured facts behind a [`StatusView`].
@@ -137,7 +145,7 @@ pub struct TaskView {
     pub question: Option<QuestionView>,
     /// The task type that digests its result, when it has one.
     pub digest: Option<String>,
-    /// Where the full result lies on this computer.
+    /// Where the full result lies on this computer; of a task whose digest failed, the raw one.
     pub result_location: Option<String>,
 }
 
@@ -226,7 +234,7 @@ pub struct ResultView {
     pub data: Option<Box<RawValue>>,
     /// Whether `data` is the digest.
     pub digested: bool,
-    /// Where the full result lies on this computer.
+    /// Where the full result lies on this computer; of a task whose digest failed, the raw one.
     pub location: Option<String>,
     /// Bytes of the full result.
     pub bytes: Option<u64>,
@@ -265,9 +273,9 @@ pub struct PluginView {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// `ready`, or `broken`.
+    /// `ready`; `refused`, when another file has its name; or `broken`.
     pub state: String,
-    /// Why it is broken.
+    /// Why it is not ready, or may not run what it can.
     pub reason: Option<String>,
     /// What it does.
     pub summary: String,

@@ -100,7 +100,8 @@ impl Loops {
             tracing::info!(
                 running,
                 seconds = DRAIN.as_secs(),
-                "stopping: no more tasks are started, and what runs gets time to finish"
+                "stopping: no more tasks are started, and what runs gets time to finish; Ctrl-C once more or `stop --now` \
+                 interrupts it, and it goes on at the next start"
             );
         }
         tokio::select! {

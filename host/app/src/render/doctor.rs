@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::table::{table, text};
 use crate::config::Effective;
+use crate::failure::Exit;
 
 /// How one check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -30,6 +31,9 @@ pub struct Check {
     pub found: String,
     /// What to do about it.
     pub help: Option<String>,
+    /// How the program ends because of it.
+    #[serde(skip)]
+    pub exit: Exit,
 }
 
 /// All of it.

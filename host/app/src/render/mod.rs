@@ -6,6 +6,7 @@
 pub mod configuration;
 mod digest;
 pub mod doctor;
+pub mod failures;
 pub mod json;
 pub mod plugins;
 pub mod status;
@@ -15,7 +16,7 @@ pub mod tasks;
 mod tests;
 pub mod units;
 
-pub use table::printable;
+pub use table::{one_line, printable};
 
 /// What a text is shown on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

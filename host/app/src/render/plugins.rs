@@ -53,7 +53,11 @@ pub fn show(plugin: &PluginView, width: u16) -> String {
         rows.push(("task type", format!("{}: {}", kind.name, kind.summary)));
     }
     for asked in &plugin.asked {
-        let granted = if asked.granted { "granted" } else { "not granted" };
+        let granted = match (asked.granted, plugin.grants.get(&asked.capability)) {
+            (false, _) => "not granted",
+            (true, Some(granted)) if !asked.scopes.iter().all(|scope| covered(scope, granted)) => "granted in part",
+            (true, _) => "granted",
+        };
         let scopes = if asked.scopes.is_empty() { String::new() } else { format!(" [{}]", asked.scopes.join(", ")) };
         rows.push(("asks for", format!("{}{scopes}: {} ({granted})", asked.capability, asked.reason)));
     }
@@ -79,6 +83,18 @@ pub fn show(plugin: &PluginView, width: u16) -> String {
         }
     }
     shown
+}
+
+/// Whether what is granted covers the scope, as far as their texts tell.
+fn covered(scope: &str, granted: &[String]) -> bool {
+    let covers = |granted: &String| {
+        granted == "*"
+            || granted == scope
+            || granted
+                .strip_prefix('*')
+                .is_some_and(|below| below.starts_with('.') && scope.len() > below.len() && scope.ends_with(below))
+    };
+    granted.iter().any(covers)
 }
 
 fn grant_value(scopes: &[String]) -> String {

@@ -34,6 +34,15 @@ pub(super) fn line(text: &str, most: usize) -> String {
     line.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// A text that stays one line in a log whatever stands in it: what would end the line or steer a terminal is escaped.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
+}
+
 /// Text that plugins, pages and other machines wrote, without what could steer a terminal.
 pub fn printable(text: &str) -> String {
     text.chars()

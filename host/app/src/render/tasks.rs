@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::table::{facts, line, printable, table, text};
 use super::{Screen, json, units};
-use crate::control::views::{LogLine, ProgressView, QuestionView, ResultView, TaskView};
+use crate::control::views::{LogLine, ProgressView, QuestionView, ResultView, TaskState, TaskView};
 use jiff::Timestamp;
 
 /// Characters of an id in a list: enough to be unambiguous among thousands, and any prefix is accepted.
@@ -78,7 +78,7 @@ pub fn show(task: &TaskView, now: Timestamp, width: u16) -> String {
 
 /// One line of a log.
 pub fn log_line(line: &LogLine) -> String {
-    format!("{} {:<5} {}\n", line.at.strftime("%H:%M:%S"), line.level, printable(&line.message))
+    format!("{} {:<5} {}\n", line.at.strftime("%Y-%m-%d %H:%M:%SZ"), line.level, printable(&line.message))
 }
 
 /// A question that a task waits for an answer to, and how to give it. Its words are the plugin's.
@@ -96,10 +96,10 @@ pub fn progress_message(task: &TaskView) -> String {
     }
 }
 
-/// What a finished task gave: its data, and where the rest lies.
+/// What a task gave that succeeded: its data, and where the rest lies.
 pub fn result(result: &ResultView, screen: impl Into<Screen>) -> String {
     let mut shown = result.data.as_ref().map(|data| json::data(data, screen)).unwrap_or_default();
-    if let Some(location) = &result.location {
+    if let Some(location) = result.location.as_ref().filter(|_| result.state == TaskState::Succeeded) {
         let size = result.bytes.map(|bytes| format!(" ({})", units::bytes(bytes))).unwrap_or_default();
         // Writing to a String cannot fail.
         let _ = writeln!(shown, "full result: {}{size}", printable(location));

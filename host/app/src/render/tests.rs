@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::control::views::*;
+use crate::failure::Exit;
 
 const GIB: u64 = 1 << 30;
 
@@ -97,7 +98,8 @@ fn words_of_others_cannot_steer_the_terminal() {
     assert!(shown.chars().all(|c| c == '\n' || !c.is_control()));
     assert!(!shown.contains('\u{202e}'));
     let line = LogLine { seq: 1, at: now(), level: "info".to_owned(), message: "\u{1b}]0;title\u{7}hello".to_owned() };
-    assert_eq!(tasks::log_line(&line), "12:00:00 info  ]0;titlehello\n");
+    assert_eq!(tasks::log_line(&line), "2026-03-01 12:00:00Z info  ]0;titlehello\n");
+    assert_eq!(one_line("a\n\u{1b}[2Jb\r.wasm"), "a\\n\\u{1b}[2Jb\\r.wasm");
 }
 
 #[test]
@@ -123,13 +125,34 @@ fn a_plugin_with_what_it_still_needs() {
                 granted: false,
             },
             AskedView {
+                capability: "http".to_owned(),
+                scopes: vec!["www.example.com".to_owned(), "example.org".to_owned()],
+                reason: "reads robots.txt".to_owned(),
+                granted: true,
+            },
+            AskedView {
+                capability: "secrets".to_owned(),
+                scopes: vec!["www.example.com".to_owned()],
+                reason: "signs in".to_owned(),
+                granted: true,
+            },
+            AskedView {
                 capability: "checkpoint".to_owned(),
                 scopes: vec![],
                 reason: "goes on where it was".to_owned(),
                 granted: true,
             },
         ],
-        grants: BTreeMap::from([("checkpoint".to_owned(), vec!["*".to_owned()])]),
+        grants: BTreeMap::from([
+            ("checkpoint".to_owned(), vec!["*".to_owned()]),
+            ("http".to_owned(), vec!["*.example.com".to_owned()]),
+            ("secrets".to_owned(), vec!["*.example.com".to_owned()]),
+        ]),
+    };
+    let refused = PluginView {
+        state: "refused".to_owned(),
+        reason: Some("plugins/a.wasm and plugins/b.wasm are both named scraper".to_owned()),
+        ..plugin.clone()
     };
     let broken = PluginView {
         name: "notes".to_owned(),
@@ -145,7 +168,7 @@ fn a_plugin_with_what_it_still_needs() {
         grants: BTreeMap::new(),
         ..plugin.clone()
     };
-    let list = plugins::list(&[plugin.clone(), broken.clone()], 100);
+    let list = plugins::list(&[plugin.clone(), refused, broken.clone()], 100);
     assert!(list.lines().all(|line| line.chars().count() <= 100), "{list}");
     insta::assert_snapshot!("plugin_list", list);
     let full = plugins::show(&broken, 200);
@@ -179,12 +202,14 @@ fn the_doctors_report() {
                 verdict: doctor::Verdict::Ok,
                 found: "writable, 120 GB free".to_owned(),
                 help: None,
+                exit: Exit::Ok,
             },
             doctor::Check {
                 name: "Chromium",
                 verdict: doctor::Verdict::Wrong,
                 found: "not found".to_owned(),
                 help: Some("sudo apt-get install chromium".to_owned()),
+                exit: Exit::Missing,
             },
         ],
     };

@@ -32,11 +32,22 @@ fn mistakes_give_one_clear_sentence_and_their_own_exit_code() {
         ("no host to stop", plain(), &["stop"], 4),
         ("bad JSON", plain(), &["submit", "web_navigate", "{\"urls\": [}"], 3),
         ("an input file that is not there", plain(), &["submit", "web_navigate", "@nowhere.json"], 3),
+        ("an input file that is no JSON", with("{"), &["submit", "web_navigate", "@buddy.yaml"], 3),
         ("empty standard input", plain(), &["submit", "web_navigate", "-"], 3),
         ("a digest without a type", plain(), &["submit", "web_navigate", "{}", "--digest", "{}"], 3),
         ("a digest that is no JSON", plain(), &["submit", "web_navigate", "{}", "--digest", "data_processing:{"], 3),
         ("an unknown key", with("resources:\n  max_browser: 3\n"), &["run"], 3),
         ("no browsers on a desktop", with("resources:\n  max_browsers: 0\n"), &["doctor"], 3),
+        ("no host, past a fault elsewhere", with("resources:\n  max_browser: 3\n"), &["status"], 4),
+        ("a configuration that cannot be read", with("agent:\n  name: \"a\n"), &["stop"], 3),
+        (
+            "a data folder whose place is known all the same",
+            with("agent:\n  name: \"a\n"),
+            &["stop", "--set", "storage.path=data"],
+            4,
+        ),
+        ("a data folder that is a file", with("storage:\n  path: buddy.yaml\n"), &["run"], 5),
+        ("a folder for a configuration", plain(), &["--config", ".", "run"], 3),
         ("a configuration that is not there", plain(), &["--config", "nowhere.yaml", "run"], 3),
         ("an unknown mode", plain(), &["run", "--mode", "laptop"], 3),
         ("an unknown setting", plain(), &["run", "--set", "sync.batchsize=1"], 3),
@@ -73,6 +84,15 @@ fn init_writes_a_file_that_doctor_reads_and_a_second_init_keeps_it() {
     assert_eq!(second.code, 0, "{}", second.all());
     assert_eq!(std::fs::read_to_string(program.path().join("buddy.yaml")).unwrap(), "agent:\n  name: mine\n");
     insta::assert_snapshot!(format!("{}\n{}", first.all(), second.all()));
+}
+
+#[cfg(unix)]
+#[test]
+fn init_brings_no_commands_for_the_terminal() {
+    let program = Program::new();
+    let ran = program.run(&["--config", "a\u{1b}[2Jb/buddy.yaml", "init"]);
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert!(ran.stdout.contains("a[2Jb/buddy.yaml"), "{}", ran.all());
 }
 
 #[test]
@@ -202,6 +222,75 @@ fn doctor_looks_for_the_browser_where_the_host_does_in_the_variable_chromium() {
     let ran = doctor(&program.path().join("nowhere"));
     assert_eq!(ran.code, 5, "{}", ran.all());
     assert!(ran.stdout.contains("FOLDER/nowhere that the variable CHROMIUM names does not exist"), "{}", ran.stdout);
+}
+
+#[cfg(unix)]
+#[test]
+fn doctor_takes_no_other_program_for_a_browser() {
+    let program = Program::new();
+    browser_in(&program);
+    program.write("browser", "#!/bin/sh\necho true 9.1\n");
+    let ran = program.run(&["doctor", "--set", &format!("browser.path={}/browser", program.path().display())]);
+    assert_eq!(ran.code, 5, "{}", ran.all());
+    let expected = "WRONG  Chromium: FOLDER/browser is no Chromium: asked for its version, it says `true 9.1`";
+    assert!(ran.stdout.contains(expected), "{}", ran.stdout);
+}
+
+#[cfg(unix)]
+#[test]
+fn doctor_is_red_where_start_refuses_and_ends_as_it_does() {
+    let cases = [
+        (
+            "plugins:\n  grants:\n    scraper: {browser: [\"http://x/\"]}\n",
+            3,
+            "plugins.grants.scraper.browser: `http://x/`",
+        ),
+        ("agent: {mode: cloud}\n", 3, "this version has no cloud role"),
+        ("plugins: {folder: buddy.yaml}\n", 5, "plugins.folder: FOLDER/buddy.yaml is a file, not a folder"),
+    ];
+    for (yaml, code, expected) in cases {
+        let program = Program::new();
+        let browser = browser_in(&program);
+        program.write("buddy.yaml", yaml);
+        for command in ["doctor", "start", "run"] {
+            let ran = program.ran(&program.command(&[command]).env("CHROMIUM", &browser).output().unwrap());
+            assert_eq!(ran.code, code, "{command}: {}", ran.all());
+            assert!(ran.all().contains(expected), "{command}: {}", ran.all());
+        }
+    }
+}
+
+#[test]
+fn doctor_says_which_names_in_the_configuration_mean_nothing() {
+    let program = Program::new();
+    program.write(
+        "buddy.yaml",
+        "agent: {capabilities: [web_navigatoin, data_processing]}\nplugins: {grants: {scrapper: {artifacts: true}}}\n",
+    );
+    std::fs::create_dir(program.path().join("plugins")).unwrap();
+    let ran = program.run(&["doctor"]);
+    for expected in [
+        "note   settings: plugins.grants: there is no plugin `scrapper` in FOLDER/plugins\n",
+        "note   settings: agent.capabilities: `web_navigatoin` is no kind of work and no task type of a plugin here; did \
+         you mean `web_navigation`?\n",
+    ] {
+        assert!(ran.stdout.contains(expected), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn a_damaged_control_file_is_told_from_a_host_that_is_not_there() {
+    let program = Program::new();
+    std::fs::create_dir(program.path().join("buddy-data")).unwrap();
+    program.write("buddy-data/control.json", "{").write("buddy.yaml", "");
+    let ran = program.run(&["status"]);
+    assert_eq!(ran.code, 4);
+    assert!(
+        ran.stderr.starts_with("error: no host is running on FOLDER/buddy-data, and control.json in it is damaged: "),
+        "{}",
+        ran.stderr
+    );
+    assert!(ran.stderr.ends_with("help: the next start replaces it: `buddy-host start`\n"), "{}", ran.stderr);
 }
 
 #[test]

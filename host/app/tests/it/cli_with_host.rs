@@ -79,6 +79,21 @@ async fn submit_wait_prints_the_result_when_the_task_is_done() {
 }
 
 #[tokio::test]
+async fn submit_wait_says_once_that_the_host_is_paused() {
+    let case = case().await;
+    case.host.status.send_replace("PAUSED: the data folder is full");
+    let wait = case.program.run_beside(&["submit", "a", "{}", "--wait"]);
+    let work = async {
+        let id = case.host.first_task().await;
+        case.host.watched().await;
+        case.host.finish(&id, "7");
+    };
+    let (ran, ()) = tokio::join!(wait, work);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "7\n"), "{}", ran.all());
+    assert_eq!(ran.stderr, "the host is PAUSED: the data folder is full\n");
+}
+
+#[tokio::test]
 async fn submit_wait_ends_with_1_when_the_task_fails() {
     let case = case().await;
     let wait = case.program.run_beside(&["submit", "a", "{}", "--wait"]);
@@ -89,6 +104,18 @@ async fn submit_wait_ends_with_1_when_the_task_fails() {
     let (ran, ()) = tokio::join!(wait, work);
     insta::assert_snapshot!(ran.all());
     assert_eq!(ran.code, 1);
+}
+
+#[tokio::test]
+async fn where_a_digest_failed_the_refusal_of_a_result_names_the_file_of_the_raw_one() {
+    let case = case().await;
+    case.program.run_beside(&["submit", "a", "{}"]).await;
+    let id = case.host.first_task().await;
+    case.host.change(&id, |entry| entry.view.result_location = Some("data/artifacts/raw".to_owned()));
+    case.host.fail(&id, "the digest failed: no such path");
+    let ran = case.program.run_beside(&["task", "result", &id]).await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{}", ran.all());
+    assert!(ran.stderr.contains("help: the raw result is data/artifacts/raw; "), "{}", ran.stderr);
 }
 
 #[cfg(unix)]
@@ -108,6 +135,36 @@ async fn ctrl_c_ends_the_wait_and_not_the_task() {
     let ran = case.program.ran(&output);
     assert_eq!(ran.code, 130, "{}", ran.all());
     assert_eq!(ran.stderr, format!("the task goes on; look at it with `buddy-host task show {id}`\n"));
+}
+
+#[tokio::test]
+async fn a_fault_in_the_configuration_does_not_hide_the_running_host() {
+    let case = case().await;
+    case.program.write("buddy.yaml", "agent:\n  nam: mine\nstorage:\n  path: data\n");
+    let ran = case.program.run_beside(&["status"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.all());
+    assert!(ran.stdout.contains("test-agent"), "{}", ran.all());
+    assert!(ran.stderr.starts_with("warning: FOLDER/buddy.yaml, line 2: the key `agent.nam`"), "{}", ran.all());
+}
+
+#[tokio::test]
+async fn a_log_that_is_followed_ends_with_the_host() {
+    use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+    let Case { program, host, serving } = case().await;
+    let submitted = program.run_beside(&["submit", "a", "{}"]).await;
+    let id = submitted.stdout.trim();
+    host.say(id, "one");
+    let mut command = tokio::process::Command::from(program.command(&["task", "logs", id, "-f"]));
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.unwrap().unwrap().unwrap();
+    assert!(line.ends_with("info  one"), "{line}");
+    serving.end().await;
+    let mut told = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut told).await.unwrap();
+    assert_eq!(child.wait().await.unwrap().code(), Some(4), "{told}");
+    insta::assert_snapshot!(told);
 }
 
 #[tokio::test]
@@ -135,6 +192,8 @@ async fn refusals_of_the_host_are_shown_with_their_help() {
     for arguments in [
         &["submit", "unknown", "{}"][..],
         &["task", "show", "zz"],
+        &["task", "show", ""],
+        &["plugin", "show", ""],
         &["task", "show", "ab"],
         &["task", "retry", "ab00"],
         &["plugin", "show", "nobody"],
@@ -176,6 +235,17 @@ async fn start_is_content_with_a_host_that_runs_already() {
     let ran = case.program.run_beside(&["start"]).await;
     assert_eq!(ran.code, 0, "{}", ran.all());
     assert_eq!(ran.stdout, format!("already running: process {}, log FOLDER/data/host.log\n", std::process::id()));
+}
+
+#[tokio::test]
+async fn start_says_what_else_there_is_to_know_of_a_host() {
+    let case = case().await;
+    case.host.status.send_replace("ONLINE: the earlier queue could not be read");
+    let ran = case.program.run_beside(&["start"]).await;
+    assert_eq!(
+        (ran.code, ran.stderr.as_str()),
+        (0, "warning: the host is ONLINE: the earlier queue could not be read\n")
+    );
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod cli;
 mod cli_with_host;
+mod cli_with_own_host;
 mod control;
 mod memory_host;
 mod program;

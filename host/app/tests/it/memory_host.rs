@@ -32,6 +32,7 @@ pub(crate) struct MemoryHost {
     tasks: watch::Sender<Tasks>,
     watches: watch::Sender<usize>,
     pub(crate) stopped: watch::Sender<Option<bool>>,
+    pub(crate) status: watch::Sender<&'static str>,
 }
 
 impl MemoryHost {
@@ -40,6 +41,7 @@ impl MemoryHost {
             tasks: watch::Sender::new(Tasks::new()),
             watches: watch::Sender::new(0),
             stopped: watch::Sender::new(None),
+            status: watch::Sender::new("ONLINE"),
         })
     }
 
@@ -132,7 +134,7 @@ impl HostApi for MemoryHost {
     async fn status(&self) -> Result<StatusView, ApiError> {
         Ok(StatusFacts {
             agent: "test-agent".to_owned(),
-            status: "ONLINE".to_owned(),
+            status: (*self.status.borrow()).to_owned(),
             uptime: Duration::from_secs(90),
             tasks_completed_today: 3,
             active_browsers: 2,

@@ -49,6 +49,17 @@ fn q18_a_folder_in_use_is_refused_with_the_process_that_has_it() {
 }
 
 #[test]
+fn who_has_a_folder_can_be_asked_without_taking_it() {
+    let (root, buffer) = fresh(&TestClock::default());
+    let folder = quickly(&root).folder;
+    let holder = buddy_buffer::holder(&folder).expect("it is held");
+    assert!(cfg!(windows) || holder.pid == Some(std::process::id()));
+    drop(buffer);
+    assert_eq!(buddy_buffer::holder(&folder), None);
+    assert_eq!(buddy_buffer::holder(&root.path().join("nowhere")), None);
+}
+
+#[test]
 fn q18_a_lock_that_goes_away_while_waiting_is_waited_for() {
     let (root, buffer) = fresh(&TestClock::default());
     let patient = Options { lock_wait: Duration::from_secs(30), ..quickly(&root) };
@@ -105,6 +116,8 @@ async fn q18_a_damaged_folder_is_set_aside_whole_with_its_name_said_and_a_fresh_
         assert_eq!(aside.path, root.path().join("buffer.broken-1700000000"), "{what}");
         assert!(aside.path.join("db").is_file(), "{what}");
         assert!(!aside.reason.is_empty() && report.fresh, "{what}");
+        assert_eq!(buffer.folder_set_aside(), Some(&aside), "{what}");
+        assert_eq!(buddy_buffer::set_aside_folders(&root.path().join("buffer")), [aside.path], "{what}");
         assert_ne!(buffer.session(), &session, "{what}");
         buffer.take_task(task(1, 1)).await.unwrap();
     }

@@ -172,6 +172,7 @@ async fn a_backed_off_task_waits_for_its_time_and_starts_again() {
     assert_eq!(buffer.next_runnable(50, 1).unwrap()[0].task.reason, "the site was down");
     let again = buffer.start_try(&wanted.id, Lease(1)).await.unwrap();
     assert_eq!((again.task.tries, again.task.not_before), (2, None));
+    assert_eq!(again.task.reason, "", "it does not wait any more");
     assert!(buffer.next_runnable(99, 1).unwrap().is_empty());
 }
 

@@ -1,6 +1,8 @@
 //! P3: what is no plugin is refused with one sentence: what it is, what is expected, what to do.
 
 use crate::support::{in_time, loaded, runtime, testing_wasm};
+#[cfg(unix)]
+use buddy_runtime::PluginSet;
 use buddy_runtime::{Runtime, RuntimeConfig};
 use std::fmt::Write;
 use std::path::Path;
@@ -129,6 +131,22 @@ async fn a_missing_file_and_a_folder_are_said_so() {
     let folder = tempfile::tempdir().unwrap();
     let error = in_time(runtime.load(folder.path())).await.unwrap_err();
     assert_eq!(error.reason, "this is a folder; name a component (.wasm) in it");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_pipe_is_refused_and_never_opened_and_its_neighbours_load() {
+    let runtime = runtime();
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("a-pipe.wasm");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink(&pipe, folder.path().join("b-link-to-the-pipe.wasm")).unwrap();
+    std::os::unix::fs::symlink(testing_wasm(), folder.path().join("c-link-to-a-plugin.wasm")).unwrap();
+    let set = in_time(PluginSet::load_folder(&runtime, folder.path())).await.unwrap();
+    assert_eq!(set.plugins().len(), 1);
+    let reasons: Vec<&str> = set.failures().iter().map(|failure| failure.reason.as_str()).collect();
+    let expected = "this is no regular file (a pipe, a socket or a device); remove it or put a component (.wasm) there";
+    assert_eq!(reasons, [expected, expected]);
 }
 
 #[tokio::test]

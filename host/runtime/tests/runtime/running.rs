@@ -190,6 +190,8 @@ async fn a_folder_is_loaded_in_order_and_a_bad_file_harms_no_other() {
     assert!(set.failures()[0].to_string().contains("a.wasm: this is a text file"), "{}", set.failures()[0]);
     assert_eq!(set.warnings().len(), 1);
     assert!(set.warnings()[0].contains("c.wasm are both named testing"), "{}", set.warnings()[0]);
+    let [(refused, why)] = set.refused() else { panic!("{:?}", set.refused()) };
+    assert_eq!((refused.path(), why), (folder.path().join("c.wasm").as_path(), &set.warnings()[0]));
 }
 
 #[tokio::test]

@@ -207,7 +207,7 @@ async fn a_run_that_is_killed_goes_on_from_its_pages_and_ends_with_the_same_outp
     let (runtime, plugin) = loaded().await;
     tokio::select! {
         outcome = runtime.run(&plugin, request(&site, &input)) => panic!("it ended: {:?}", outcome.result),
-        () = site.checkpointed(9) => {}
+        () = site.checkpointed(10) => {}
     }
     let done = site.visits();
     let output = scrape(&site, &input).await.unwrap();
@@ -240,6 +240,96 @@ async fn a_dead_page_fails_by_itself_and_one_that_recovers_is_tried_again() {
         (output["failures"][1]["code"].as_str(), output["failures"][1]["attempts"].as_u64()),
         (Some("http-status"), Some(1))
     );
+}
+
+#[tokio::test]
+async fn a_page_that_was_not_loaded_in_time_and_does_not_answer_is_not_waited_for_again() {
+    let site = Site::new();
+    site.page("/", Kind::Plain, &["/hangs", "/slow"]);
+    site.page("/hangs", Kind::Hangs, &[]);
+    site.page("/slow", Kind::TimesOut, &[]);
+    let output = scrape(&site, &crawl(&json!({ "retries": 1 }))).await.unwrap();
+    assert_eq!(urls(&output, "pages", "url"), ["/", "/slow"], "one that answers is read as far as it is there");
+    let failure = &output["failures"][0];
+    assert_eq!((failure["code"].as_str(), failure["attempts"].as_u64()), (Some("timed-out"), Some(2)));
+    assert_eq!(failure["reason"], "the page was not loaded in time, and hangs: it did not answer within 5s");
+}
+
+#[tokio::test]
+async fn a_run_of_which_every_page_failed_fails_and_a_later_one_tries_all_of_them_anew() {
+    let site = Site::new();
+    for path in ["/a", "/b"] {
+        site.page(path, Kind::Refused, &[]);
+    }
+    let urls = ["a", "b", "c", "d"].map(|page| format!("https://site.example/{page}"));
+    let input = json!({ "start_urls": urls, "follow": { "max_depth": 0 }, "retries": 0, "concurrency": 1 });
+    match scrape(&site, &input).await.unwrap_err() {
+        Failure::Retryable { message, .. } => assert_eq!(
+            message,
+            "all 4 pages failed: https://site.example/a: Nobody answers.; https://site.example/b: Nobody answers.; \
+             https://site.example/c: the server answered with status 404; and 1 more"
+        ),
+        other => panic!("{other:?}"),
+    }
+    for path in ["/a", "/b"] {
+        site.page(path, Kind::Status(410), &[]);
+    }
+    match scrape(&site, &input).await.unwrap_err() {
+        Failure::Permanent(message) => {
+            assert!(message.contains("/a: the server answered with status 410"), "{message}");
+        }
+        other => panic!("{other:?}"),
+    }
+    site.page("/c", Kind::Plain, &[]);
+    let output = scrape(&site, &input).await.unwrap();
+    assert_eq!((&output["stats"]["succeeded"], &output["stats"]["failed"]), (&json!(1), &json!(3)));
+}
+
+/// Runs until a page was gone to so often, and dies. `try_` is the task's.
+async fn dies_at(site: &Site, input: &Value, try_: u32, path: &str, times: usize) {
+    let (runtime, plugin) = loaded().await;
+    let mut request = request(site, input);
+    request.task.attempt = try_;
+    tokio::select! {
+        outcome = runtime.run(&plugin, request) => panic!("it ended: {:?}", outcome.result),
+        () = site.visited(path, times) => {}
+    }
+}
+
+#[tokio::test]
+async fn a_page_that_ends_its_host_fails_by_itself_in_the_third_try_of_the_task() {
+    let site = wide();
+    site.page("/3", Kind::Endless, &[]);
+    let input = crawl(&json!({ "concurrency": 3 }));
+    dies_at(&site, &input, 1, "/3", 1).await;
+    dies_at(&site, &input, 2, "/3", 2).await;
+    let (runtime, plugin) = loaded().await;
+    let mut third = request(&site, &input);
+    third.task.attempt = 3;
+    let outcome = tokio::time::timeout(PATIENCE, runtime.run(&plugin, third)).await.expect("it hangs");
+    let output: Value = serde_json::from_str(&outcome.result.unwrap()).unwrap();
+    assert_eq!(urls(&output, "failures", "url"), ["/3"]);
+    assert_eq!(output["failures"][0]["code"], "unfinished");
+    assert_eq!(output["stats"]["succeeded"], 23);
+    assert_eq!(site.visits()["/3"], 2);
+}
+
+#[tokio::test]
+async fn a_page_that_outlasts_every_run_uses_up_its_tries_and_each_of_these_runs_keeps_something_new() {
+    let site = wide();
+    site.page("/3", Kind::Endless, &[]);
+    let input = crawl(&json!({ "concurrency": 1, "retries": 1 }));
+    let mut kept = 0;
+    // The first run does not know yet that the page is worth a mark.
+    for run in 1..=3 {
+        dies_at(&site, &input, 1, "/3", run).await;
+        assert!(site.checkpoints() > kept, "run {run}");
+        kept = site.checkpoints();
+    }
+    let output = scrape(&site, &input).await.unwrap();
+    assert_eq!(urls(&output, "failures", "url"), ["/3"]);
+    assert_eq!((&output["failures"][0]["code"], &output["failures"][0]["attempts"]), (&json!("unfinished"), &json!(2)));
+    assert_eq!(output["stats"]["succeeded"], 23);
 }
 
 #[tokio::test]

@@ -32,6 +32,10 @@ pub(crate) enum Kind {
     Alerts,
     /// Is not complete in time.
     TimesOut,
+    /// Is not complete in time, and does not answer then.
+    Hangs,
+    /// Never comes to an end.
+    Endless,
     /// Its tab does not leave it.
     Stays,
     /// Is shown as it was kept.
@@ -44,7 +48,7 @@ pub(crate) struct Site(Arc<State>);
 struct State {
     pages: Mutex<HashMap<String, (Kind, Vec<String>)>>,
     robots: Mutex<Option<String>>,
-    visits: Mutex<BTreeMap<String, usize>>,
+    visits: watch::Sender<BTreeMap<String, usize>>,
     robots_reads: AtomicUsize,
     contexts: AtomicUsize,
     open_contexts: AtomicUsize,
@@ -66,7 +70,7 @@ impl Site {
         Self(Arc::new(State {
             pages: Mutex::default(),
             robots: Mutex::default(),
-            visits: Mutex::default(),
+            visits: watch::channel(BTreeMap::new()).0,
             robots_reads: AtomicUsize::new(0),
             contexts: AtomicUsize::new(0),
             open_contexts: AtomicUsize::new(0),
@@ -96,7 +100,16 @@ impl Site {
     }
 
     pub(crate) fn visits(&self) -> BTreeMap<String, usize> {
-        self.0.visits.lock().unwrap().clone()
+        self.0.visits.borrow().clone()
+    }
+
+    /// Once a page was gone to so often.
+    pub(crate) async fn visited(&self, path: &str, times: usize) {
+        self.0.visits.subscribe().wait_for(|visits| visits.get(path) >= Some(&times)).await.unwrap();
+    }
+
+    pub(crate) fn checkpoints(&self) -> usize {
+        self.0.checkpoints.lock().unwrap().len()
     }
 
     pub(crate) fn robots_reads(&self) -> usize {
@@ -154,8 +167,13 @@ impl checkpoint::Checkpoint for Site {
     async fn load(&self, key: String) -> Answer<Option<String>> {
         Ok(self.0.checkpoints.lock().unwrap().get(&key).cloned())
     }
-    async fn entries(&self, _: String) -> Answer<Vec<(String, String)>> {
-        unasked()
+    async fn entries(&self, prefix: String) -> Answer<Vec<(String, String)>> {
+        let all = self.0.checkpoints.lock().unwrap();
+        Ok(all
+            .iter()
+            .filter(|(key, _)| key.starts_with(&prefix))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
     }
 }
 
@@ -315,12 +333,8 @@ impl browser::Page for Tab {
         assert_eq!(before, "", "a tab goes from page to page by way of a blank one");
         self.read.store(0, Ordering::SeqCst);
         let state = &self.site.0;
-        let visits = {
-            let mut all = state.visits.lock().unwrap();
-            let visits = all.entry(path.clone()).or_default();
-            *visits += 1;
-            *visits
-        };
+        state.visits.send_modify(|visits| *visits.entry(path.clone()).or_default() += 1);
+        let visits = self.site.visits()[&path];
         let gate = state.gate.lock().unwrap().clone();
         if let Some((together, gate)) = gate
             && path[1..].parse::<usize>().is_ok_and(|i| i < together)
@@ -335,7 +349,8 @@ impl browser::Page for Tab {
                 return Err(lost());
             }
             Kind::Status(status) => status,
-            Kind::Alerts | Kind::TimesOut => {
+            Kind::Endless => return std::future::pending().await,
+            Kind::Alerts | Kind::TimesOut | Kind::Hangs => {
                 self.spoilt.store(true, Ordering::SeqCst);
                 200
             }
@@ -348,7 +363,7 @@ impl browser::Page for Tab {
         }
         let kind = self.kind().0;
         Ok(browser::Navigation {
-            timed_out: matches!(kind, Kind::TimesOut),
+            timed_out: matches!(kind, Kind::TimesOut | Kind::Hangs),
             from_cache: matches!(kind, Kind::Kept),
             ..arrival(url, Some(status))
         })
@@ -356,6 +371,7 @@ impl browser::Page for Tab {
 
     async fn extract(&self, each: Option<String>, fields: Vec<browser::Field>) -> Answer<String> {
         self.alive()?;
+        assert!(!matches!(self.kind().0, Kind::Hangs), "a page that hangs is not read");
         assert_eq!(each, None);
         let found: Value = fields
             .iter()
@@ -412,8 +428,12 @@ impl browser::Page for Tab {
     async fn count(&self, _: String) -> Answer<u32> {
         unasked()
     }
-    async fn wait_for(&self, _: String, _: browser::State, _: Option<Duration>) -> Answer<()> {
-        unasked()
+    async fn wait_for(&self, _: String, _: browser::State, timeout: Option<Duration>) -> Answer<()> {
+        assert!(timeout.is_some_and(|timeout| timeout <= Duration::from_secs(5)), "a first look is short");
+        match self.kind().0 {
+            Kind::Hangs => Err(HostError::retryable(code::TIMED_OUT, "The page does not answer.")),
+            _ => Ok(()),
+        }
     }
     async fn wait_for_url(&self, _: String, _: Option<Duration>) -> Answer<String> {
         unasked()

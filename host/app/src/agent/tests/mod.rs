@@ -3,6 +3,7 @@
 //! The plugins are those that `scripts/build-plugins` makes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod answers;
 mod coordinator;
 mod copies;
 mod digests;
@@ -10,6 +11,7 @@ mod hand_back;
 mod leases;
 mod routing;
 mod runs;
+mod steering;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,8 +25,10 @@ use buddy_sync::push::{Pusher, Versions};
 use buddy_sync::{Coordinator, Versioned, change};
 
 use super::{Agent, AgentOptions, Identity, Parts};
+use crate::api::Api;
 use crate::config::{Environment, Overrides, load};
 use crate::host::PluginsFrom;
+use crate::usage::Meter;
 use coordinator::Scripted;
 
 /// Long enough for a crowded machine.
@@ -34,6 +38,8 @@ struct Rig {
     agent: Agent,
     coordinator: Arc<Scripted>,
     buffer: Buffer,
+    /// What commands reach.
+    api: Arc<Api>,
     _folder: tempfile::TempDir,
 }
 
@@ -54,7 +60,9 @@ async fn rig(plugins: &[&str]) -> Rig {
     let of_plugins = folder.path().join("plugins");
     std::fs::create_dir(&of_plugins).unwrap();
     for name in plugins {
-        std::fs::copy(plugin(name), of_plugins.join(format!("{name}.wasm"))).unwrap();
+        // `FILE=PLUGIN` puts it there under another name.
+        let (file, name) = name.split_once('=').unwrap_or((name, name));
+        std::fs::copy(plugin(name), of_plugins.join(format!("{file}.wasm"))).unwrap();
     }
     let environment = Environment { current_dir: folder.path().to_owned(), ..Environment::default() };
     let overrides = Overrides { file: Some(file), ..Overrides::default() };
@@ -66,7 +74,8 @@ async fn rig(plugins: &[&str]) -> Rig {
     assert!(parts.plugins.failures().is_empty(), "{:?}", parts.plugins.failures());
     let coordinator = Arc::new(Scripted::new(buffer.clone()));
     let agent = agent(Arc::new(parts), &coordinator);
-    Rig { agent, coordinator, buffer, _folder: folder }
+    let (api, _) = Api::new(agent.clone(), config.plugins.grants.clone(), Meter::new(&config));
+    Rig { agent, coordinator, buffer, api, _folder: folder }
 }
 
 /// One more process on the same parts.
@@ -147,6 +156,14 @@ impl Rig {
     async fn reaches(&self, task: &Task, state: State) {
         let what = format!("the task becomes {state}");
         until(&what, || self.state(task) == Some(state)).await;
+    }
+
+    /// Waits until the task is over so, and pushes its result.
+    async fn ends(&self, task: &Task, state: State) {
+        self.reaches(task, state).await;
+        // Its result counts as waiting when the write is synced, on which its run waits.
+        until("nothing runs", || self.agent.running() == 0).await;
+        self.agent.pusher().flush().await.unwrap();
     }
 }
 
